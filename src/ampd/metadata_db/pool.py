@@ -1,0 +1,104 @@
+"""Connections to the metadata database (PostgreSQL 14 or newer)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, LiteralString
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ampd.errors import AmpError, ErrorCode, describe_exception
+
+# Every session speaks UTC and gives up on a statement or a lock that hangs: no await on the database is without an end.
+SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+CONNECT_TIMEOUT_SECONDS = 5
+Row = dict[str, Any]
+Connection = psycopg.AsyncConnection[DictRow]
+
+
+def shown_url(url: str) -> str:
+    """Return ``url`` without user name, password and parameters: fit for messages and logs."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or '(local socket)'}{port}{parts.path}"
+
+
+def unreachable(url: str, error: BaseException) -> AmpError:
+    """Return the error that tells an operator that PostgreSQL cannot be reached, and how to go on."""
+    return AmpError(
+        ErrorCode.METADATA_DB_UNREACHABLE,
+        f"cannot reach the metadata database at {shown_url(url)}: {describe_exception(error).strip()}. "
+        "Check metadata_db.url in the config file (or AMP_CONFIG_METADATA_DB__URL) and that PostgreSQL accepts connections",
+        recoverable=True,
+    )
+
+
+class MetadataDb:
+    """A pool of connections; every connection gives rows as dicts and speaks UTC."""
+
+    def __init__(self, url: str, *, max_connections: int = 10) -> None:
+        self.url = url
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=psycopg.AsyncConnection[DictRow],
+            kwargs={
+                "row_factory": dict_row,
+                "options": SESSION_OPTIONS,
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": "ampd",
+            },
+            min_size=1,
+            max_size=max_connections,
+            timeout=CONNECT_TIMEOUT_SECONDS + 1,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+
+    async def __aenter__(self) -> MetadataDb:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect once to learn whether the database answers, then open the pool.
+
+        :raises AmpError: METADATA_DB_UNREACHABLE.
+        """
+        try:
+            probe = await psycopg.AsyncConnection.connect(self.url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+            await probe.close()
+        except (psycopg.Error, OSError) as error:
+            raise unreachable(self.url, error) from None
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Give a connection inside one transaction: committed at the end, rolled back when an error passes."""
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise unreachable(self.url, error) from error
+
+    async def fetch_all(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[Row]:
+        """Run one statement in its own transaction and return its rows."""
+        async with self.transaction() as connection:
+            return await (await connection.execute(query, parameters)).fetchall()
+
+    async def fetch_one(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> Row | None:
+        """Run one statement in its own transaction and return its first row, or None."""
+        async with self.transaction() as connection:
+            return await (await connection.execute(query, parameters)).fetchone()
