@@ -1,0 +1,1 @@
+"""What an EVM chain is: table schemas, hashes, checks. Pure: no input or output."""

@@ -1,0 +1,125 @@
+"""What the job engine tells about jobs, events and workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ampd.jobs.states import JobState, lifecycle
+from ampd.metadata_db import Row
+
+
+@dataclass(frozen=True)
+class Job:
+    """A durable intent; its id never changes. ``input`` is what the handler of ``kind`` needs.
+
+    ``worker_id`` is the worker that has it, or had it last when it ended; None while it waits for one. ``waiting_for`` tells why a SCHEDULED job does not run:
+    ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits), ``slot`` (they are full) or ``start`` (assigned just now).
+    """
+
+    id: int
+    kind: str
+    state: JobState
+    lifecycle: str
+    input: dict[str, Any]
+    labels: dict[str, str]
+    worker_selector: str | None
+    worker_id: str | None
+    priority: int
+    run_at: datetime
+    retries: int | None
+    retry_count: int
+    last_error: dict[str, Any] | None
+    execution_number: int
+    waiting_for: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One entry of a job's history: ``event_type`` is the state it entered, ``actor`` who did it."""
+
+    id: int
+    job_id: int
+    created_at: datetime
+    actor: str
+    event_type: str
+    from_state: str | None
+    node_id: str | None
+    execution_number: int
+    lease_epoch: int
+    detail: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a job should do. The same ``idempotency_key`` is the same job for ever."""
+
+    kind: str
+    idempotency_key: str
+    input: dict[str, Any]
+    labels: dict[str, str] = field(default_factory=dict)
+    worker_selector: str | None = None
+    priority: int = 0
+    retries: int | None = None
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A registered worker; ``live`` says that its last heartbeat is younger than a lease."""
+
+    node_id: str
+    info: dict[str, Any]
+    slots: int
+    running_jobs: int
+    live: bool
+    created_at: datetime
+    registered_at: datetime
+    heartbeat_at: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right of one worker process to write for one attempt of a job (design section 4.3)."""
+
+    job_id: int
+    lease_epoch: int
+    worker_id: str
+    incarnation: UUID
+
+
+def job_from_row(row: Row) -> Job:
+    """Return the job of a row of ``job_columns.sql``."""
+    state = JobState(row["state"])
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        state=state,
+        lifecycle=lifecycle(state, due=row["due"]),
+        input=row["input"],
+        labels=row["labels"],
+        worker_selector=row["worker_selector"],
+        worker_id=row["worker_id"],
+        priority=row["priority"],
+        run_at=row["run_at"],
+        retries=row["retries"],
+        retry_count=row["retry_count"],
+        last_error=row["last_error"],
+        execution_number=row["execution_number"],
+        waiting_for=row["waiting_for"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def event_from_row(row: Row) -> JobEvent:
+    """Return the event of a row of ``job_events``."""
+    return JobEvent(**row)
+
+
+def worker_from_row(row: Row) -> Worker:
+    """Return the worker of a row of ``list_workers.sql``."""
+    return Worker(**row)

@@ -1,0 +1,13 @@
+-- A new job and its first execution; no row when the idempotency key is taken.
+WITH job AS (
+    INSERT INTO jobs (kind, idempotency_key, state, input, labels, worker_selector, priority, retries)
+    VALUES (%(kind)s, %(idempotency_key)s, 'SCHEDULED', %(input)s, %(labels)s, %(worker_selector)s, %(priority)s, %(retries)s)
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING id, input, execution_number, lease_epoch
+), execution AS (
+    INSERT INTO job_executions (job_id, number, input) SELECT id, execution_number, input FROM job
+), event AS (
+    INSERT INTO job_events (job_id, actor, event_type, execution_number, lease_epoch, detail)
+    SELECT id, %(actor)s, 'SCHEDULED', execution_number, lease_epoch, input FROM job
+)
+SELECT id FROM job

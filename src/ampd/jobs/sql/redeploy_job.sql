@@ -1,0 +1,15 @@
+-- A terminal job runs again: another execution of the same job. The row is locked by lock_job_by_key.
+WITH job AS (
+    UPDATE jobs
+    SET state = 'SCHEDULED', input = %(input)s, labels = %(labels)s, worker_selector = %(worker_selector)s, priority = %(priority)s,
+        retries = %(retries)s, run_at = now(), retry_count = 0, lost_worker_count = 0, last_error = NULL,
+        execution_number = execution_number + 1, worker_id = NULL, worker_incarnation = NULL, updated_at = now()
+    WHERE id = %(id)s AND state = ANY (%(from_states)s)
+    RETURNING id, input, execution_number, lease_epoch
+), execution AS (
+    INSERT INTO job_executions (job_id, number, input) SELECT id, execution_number, input FROM job
+), event AS (
+    INSERT INTO job_events (job_id, actor, event_type, from_state, execution_number, lease_epoch, detail)
+    SELECT id, %(actor)s, 'SCHEDULED', %(from_state)s, execution_number, lease_epoch, input FROM job
+)
+SELECT id FROM job

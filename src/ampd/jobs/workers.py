@@ -1,0 +1,146 @@
+"""Workers: their names, their heartbeats, and what an operator sees of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs.models import Lease, Worker, worker_from_row
+from ampd.jobs.states import JobState
+from ampd.jobs.store import DEFAULT_LEASE_SECONDS
+from ampd.metadata_db import MetadataDb, sql
+
+_NODE_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]*")
+
+
+def validate_node_id(text: str) -> str:
+    """Return ``text`` when it is a node id: a letter, then letters, digits, ``_``, ``-``, ``.`` (ASCII).
+
+    :raises AmpError: INVALID_WORKER_ID.
+    """
+    if _NODE_ID.fullmatch(text):
+        return text
+    if not text:
+        reason = "empty string"
+    elif not re.match(r"[a-zA-Z]", text):
+        reason = "must start with a letter"
+    else:
+        wrong = next(character for character in text if not re.fullmatch(r"[a-zA-Z0-9_.-]", character))
+        reason = f"invalid character {wrong!r}"
+    raise AmpError(ErrorCode.INVALID_WORKER_ID, f"Invalid worker ID '{text}': {reason}")
+
+
+class WorkerStore:
+    """The workers of one metadata database, for reading."""
+
+    def __init__(self, db: MetadataDb, *, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
+        self._db = db
+        self._lease_seconds = lease_seconds
+
+    async def list_all(self) -> list[Worker]:
+        """Return all workers, dead ones too, the newest registration first."""
+        return await self._list(None)
+
+    async def get(self, node_id: str) -> Worker:
+        """Return a worker.
+
+        :raises AmpError: WORKER_NOT_FOUND.
+        """
+        workers = await self._list(node_id)
+        if not workers:
+            raise AmpError(ErrorCode.WORKER_NOT_FOUND, f"worker '{node_id}' not found")
+        return workers[0]
+
+    async def _list(self, node_id: str | None) -> list[Worker]:
+        parameters = {"node_id": node_id, "lease_seconds": self._lease_seconds}
+        return [worker_from_row(row) for row in await self._db.fetch_all(sql("jobs", "list_workers"), parameters)]
+
+
+@dataclass(frozen=True)
+class WantedJob:
+    """What the database says a worker should be doing with a job."""
+
+    job_id: int
+    state: JobState
+    lease_epoch: int
+
+    def lease(self, identity: WorkerIdentity) -> Lease:
+        """Return the lease that goes with it."""
+        return Lease(self.job_id, self.lease_epoch, identity.node_id, identity.incarnation)
+
+
+@dataclass(frozen=True)
+class WorkerIdentity:
+    """A worker process: its name, and which process of that name it is."""
+
+    node_id: str
+    incarnation: UUID
+
+
+class WorkerSession:
+    """The dedicated connection of a worker's heartbeat thread (synchronous). It holds the lock on the worker's name."""
+
+    def __init__(self, connection: psycopg.Connection[DictRow], identity: WorkerIdentity, *, lease_seconds: float) -> None:
+        self._connection = connection
+        self._identity = identity
+        self._lease_seconds = lease_seconds
+
+    def take_name_lock(self) -> bool:
+        """Try to take the lock on the name; it is free again when this session ends, however the process dies."""
+        row = self._execute("take_name_lock")
+        return bool(row and row["taken"])
+
+    def register(self, *, info: dict[str, Any], slots: int) -> None:
+        """Take the name for this process; the jobs of the process that had it before are free to be rescued.
+
+        :raises AmpError: NODE_ID_IN_USE when another process with this name is alive.
+        """
+        parameters = {
+            "info": Jsonb(info),
+            "slots": slots,
+            "holds_name_lock": self.take_name_lock(),
+            "lease_seconds": self._lease_seconds,
+        }
+        if self._execute("register_worker", **parameters) is None:
+            node_id = self._identity.node_id
+            raise AmpError(
+                ErrorCode.NODE_ID_IN_USE,
+                f"a worker with the node id '{node_id}' is already running; every worker needs its own: "
+                "choose another with --node-id or AMP_NODE_ID, or stop the other one",
+            )
+
+    def beat(self) -> list[WantedJob]:
+        """Send a heartbeat and return what the worker should be doing.
+
+        :raises AmpError: NODE_ID_IN_USE when another process has taken the name.
+        """
+        row = self._execute("beat")
+        if row is None:
+            node_id = self._identity.node_id
+            raise AmpError(
+                ErrorCode.NODE_ID_IN_USE, f"another process has taken the node id '{node_id}'; this one lets go of its jobs and ends"
+            )
+        return [
+            WantedJob(job_id=wanted["job_id"], state=JobState(wanted["state"]), lease_epoch=wanted["lease_epoch"])
+            for wanted in row["wanted"]
+        ]
+
+    def set_draining(self) -> None:
+        """Ask for no new work."""
+        self._execute("set_draining")
+
+    def retire(self) -> None:
+        """Leave in good order: the worker counts as dead at once."""
+        self._execute("retire_worker")
+
+    def _execute(self, operation: str, **parameters: Any) -> DictRow | None:
+        identity = {"node_id": self._identity.node_id, "incarnation": self._identity.incarnation}
+        cursor = self._connection.execute(sql("jobs", operation), {**identity, **parameters})
+        return cursor.fetchone() if cursor.description else None

@@ -1,0 +1,42 @@
+"""What every source of blocks gives: Arrow tables for a run of consecutive blocks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class BlockBatch:
+    """Consecutive blocks as tables.
+
+    ``tables`` maps each name of :data:`ampd.chain.tables.TABLES` to its rows, sorted. ``start_parent_hash`` is the parent of the first
+    block and ``end_hash`` the hash of the last one (32 bytes each); ``end_timestamp`` is in Unix seconds; ``source_bytes`` counts what was decoded.
+    """
+
+    start_block: int
+    end_block: int
+    start_parent_hash: bytes
+    end_hash: bytes
+    end_timestamp: int
+    tables: dict[str, pa.Table]
+    source_bytes: int
+
+
+class BlockSource(Protocol):
+    """A chain that can be read. Errors are :class:`ampd.errors.AmpError`, recoverable when a later try may succeed."""
+
+    async def check_network(self) -> None:
+        """Make sure that the endpoint serves the network that the dataset wants."""
+
+    async def latest_block(self, *, finalized: bool) -> int | None:
+        """Return the number of the newest (finalized) block, or None when the chain has none."""
+
+    def read(self, start_block: int, end_block: int) -> AsyncIterator[BlockBatch]:
+        """Give the blocks of the range, both ends included, in ascending order and without gaps."""
+
+    async def close(self) -> None:
+        """Let go of connections."""

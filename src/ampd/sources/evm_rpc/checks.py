@@ -1,0 +1,235 @@
+"""Is this answer the chain's? What can be told without hashing (extraction rules 1 to 4): counts, order, links, block hashes.
+
+Every failure names the block and what broke. All are recoverable: another try, or another endpoint, may answer rightly; a node that
+keeps answering so is shown by the job's ``last_error``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ampd.chain.hex_columns import decode_data, decode_uint64
+from ampd.chain.tables import TABLES
+from ampd.errors import AmpError, ErrorCode
+
+Indices = npt.NDArray[np.int64]
+Numbers = Sequence[int]
+
+
+def _refuse(code: ErrorCode, number: int, what: str) -> NoReturn:
+    raise AmpError(code, f"block {number}: {what}", recoverable=True, context={"block": number})
+
+
+def _first(bad: npt.NDArray[np.bool_]) -> int | None:
+    """Return the first position where ``bad`` holds."""
+    return int(np.argmax(bad)) if bad.any() else None
+
+
+def _differs(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
+    """Tell where the columns differ; null never equals a value."""
+    return np.asarray(pc.not_equal(left, right).fill_null(True).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def check_answer_ids(ids: pa.ChunkedArray, numbers: Numbers) -> None:
+    """Refuse an answer to another question; the id of every question is its block number."""
+    answered = ids.to_pylist()
+    for number, answer in zip(numbers, answered, strict=True):
+        if answer != number:
+            _refuse(
+                ErrorCode.NODE_ANSWER_MALFORMED, number, f"the node's answer has id {answer}, the request had id {number}"
+            )
+
+
+def check_all_present(headers: pa.StructArray, numbers: Numbers) -> None:
+    """Refuse ``null`` where a block should be."""
+    position = _first(headers.is_null().to_numpy(zero_copy_only=False))
+    if position is not None:
+        _refuse(ErrorCode.BLOCK_NOT_AVAILABLE, numbers[position], "the node answered null: it does not have this block (yet)")
+
+
+def check_receipts_present(lists: pa.ListArray, numbers: Numbers) -> None:
+    """Refuse ``null`` where a list of receipts should be."""
+    position = _first(lists.is_null().to_numpy(zero_copy_only=False))
+    if position is not None:
+        _refuse(
+            ErrorCode.RECEIPTS_NOT_AVAILABLE,
+            numbers[position],
+            "the node answered null to eth_getBlockReceipts: it does not have the receipts of this block (yet)",
+        )
+
+
+def check_no_nulls(column: pa.Array, name: str, numbers: Numbers) -> None:
+    """Refuse a block without the key ``name``."""
+    position = _first(column.is_null().to_numpy(zero_copy_only=False))
+    if position is not None:
+        _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[position], f"the node's answer has no {name!r}")
+
+
+def refuse_null_elements(values: pa.StructArray, owners: Indices, name: str, numbers: Numbers) -> NoReturn:
+    """Say which block's list ``name`` holds a null."""
+    position = _first(values.is_null().to_numpy(zero_copy_only=False)) or 0
+    _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(owners[position])], f"its list of {name} holds a null")
+
+
+def check_block_numbers(answered: pa.UInt64Array, numbers: Numbers) -> None:
+    """Refuse another block than the one that was asked for."""
+    position = _first(_differs(answered, pa.array(numbers, pa.uint64())))
+    if position is not None:
+        _refuse(
+            ErrorCode.BLOCK_NUMBER_MISMATCH, numbers[position], f"the node sent block {answered[position]} instead of it"
+        )
+
+
+def check_links(hashes: pa.Array, parent_hashes: pa.Array, numbers: Numbers) -> None:
+    """Refuse consecutive blocks of which one does not name the other as its parent: two forks were mixed."""
+    broken = _first(_differs(parent_hashes.slice(1), hashes.slice(0, len(hashes) - 1)))
+    if broken is not None:
+        _refuse(
+            ErrorCode.PARENT_HASH_MISMATCH,
+            numbers[broken + 1],
+            f"its parent hash is not the hash of block {numbers[broken]}: the node answered from two forks, or the chain reorganised",
+        )
+
+
+def _positions_within(groups: Indices) -> Indices:
+    """Return each element's position within its group; the groups ascend."""
+    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(0, np.int64)
+    lengths = np.diff(np.r_[starts, len(groups)])
+    return np.arange(len(groups)) - np.repeat(starts, lengths)
+
+
+def check_transactions(
+    headers: pa.StructArray, transactions: pa.StructArray, transaction_block: Indices, numbers: Numbers
+) -> None:
+    """Refuse transactions that are out of order or of another block."""
+    order = pa.array(_positions_within(transaction_block), pa.uint64())
+    position = _first(_differs(decode_uint64(transactions.field("transactionIndex")), order))
+    if position is not None:
+        _refuse(
+            ErrorCode.TRANSACTION_ORDER_MISMATCH,
+            numbers[int(transaction_block[position])],
+            f"the transaction at place {order[position]} says its index is {transactions.field('transactionIndex')[position]}",
+        )
+    hashes = decode_data(headers.field("hash"), 32).take(pa.array(transaction_block))
+    position = _first(_differs(decode_data(transactions.field("blockHash"), 32), hashes))
+    if position is not None:
+        _refuse(
+            ErrorCode.TRANSACTION_ORDER_MISMATCH,
+            numbers[int(transaction_block[position])],
+            f"transaction {order[position]} names another block hash than the block's",
+        )
+
+
+def check_receipts(
+    headers: pa.StructArray,
+    transactions: pa.StructArray,
+    transaction_block: Indices,
+    receipts: pa.StructArray,
+    receipt_block: Indices,
+    numbers: Numbers,
+) -> None:
+    """Refuse receipts that are too few, too many, of another block, or not in the order of the transactions."""
+    wanted = np.bincount(transaction_block, minlength=len(numbers))
+    given = np.bincount(receipt_block, minlength=len(numbers))
+    position = _first(wanted != given)
+    if position is not None:
+        _refuse(
+            ErrorCode.RECEIPT_COUNT_MISMATCH,
+            numbers[position],
+            f"it has {wanted[position]} transactions, the node sent {given[position]} receipts",
+        )
+    hashes = decode_data(headers.field("hash"), 32).take(pa.array(receipt_block))
+    position = _first(_differs(decode_data(receipts.field("blockHash"), 32), hashes))
+    if position is not None:
+        _refuse(
+            ErrorCode.RECEIPT_BLOCK_MISMATCH,
+            numbers[int(receipt_block[position])],
+            f"receipt {position - int(np.argmax(receipt_block == receipt_block[position]))} belongs to block hash "
+            f"{receipts.field('blockHash')[position]}, not to this block's",
+        )
+    _check_receipt_order(transactions, receipts, receipt_block, numbers)
+
+
+def _check_receipt_order(
+    transactions: pa.StructArray, receipts: pa.StructArray, receipt_block: Indices, numbers: Numbers
+) -> None:
+    order = pa.array(_positions_within(receipt_block), pa.uint64())
+    wrong_hash = _differs(
+        decode_data(receipts.field("transactionHash"), 32), decode_data(transactions.field("hash"), 32)
+    )
+    wrong_index = _differs(decode_uint64(receipts.field("transactionIndex")), order)
+    position = _first(wrong_hash | wrong_index)
+    if position is not None:
+        _refuse(
+            ErrorCode.RECEIPT_ORDER_MISMATCH,
+            numbers[int(receipt_block[position])],
+            f"receipt {order[position]} is of transaction {receipts.field('transactionHash')[position]} with index "
+            f"{receipts.field('transactionIndex')[position]}: receipts are missing, doubled or out of order",
+        )
+
+
+def check_logs(
+    headers: pa.StructArray,
+    receipts: pa.StructArray,
+    receipt_block: Indices,
+    logs: pa.StructArray,
+    log_receipt: Indices,
+    numbers: Numbers,
+) -> None:
+    """Refuse logs that were removed by a reorg, belong elsewhere, or are not numbered 0, 1, 2, … through their block."""
+    log_block = receipt_block[log_receipt]
+    removed = logs.field("removed").fill_null(False).to_numpy(zero_copy_only=False)
+    position = _first(removed)
+    if position is not None:
+        _refuse(ErrorCode.LOG_REMOVED, numbers[int(log_block[position])], "a log is marked as removed: the block was reorganised")
+    owners = pa.array(log_receipt)
+    hashes = decode_data(headers.field("hash"), 32).take(pa.array(log_block))
+    wrong_place = (
+        _differs(decode_data(logs.field("blockHash"), 32), hashes)
+        | _differs(
+            decode_data(logs.field("transactionHash"), 32), decode_data(receipts.field("transactionHash"), 32).take(owners)
+        )
+        | _differs(
+            decode_uint64(logs.field("transactionIndex")), decode_uint64(receipts.field("transactionIndex")).take(owners)
+        )
+    )
+    position = _first(wrong_place)
+    if position is not None:
+        _refuse(
+            ErrorCode.RECEIPT_BLOCK_MISMATCH,
+            numbers[int(log_block[position])],
+            f"log {logs.field('logIndex')[position]} names another block or transaction than its receipt",
+        )
+    _check_log_indexes(logs, log_block, numbers)
+
+
+def _check_log_indexes(logs: pa.StructArray, log_block: Indices, numbers: Numbers) -> None:
+    order = pa.array(_positions_within(log_block), pa.uint64())
+    position = _first(_differs(decode_uint64(logs.field("logIndex")), order))
+    if position is not None:
+        _refuse(
+            ErrorCode.LOG_INDEX_MISMATCH,
+            numbers[int(log_block[position])],
+            f"the log at place {order[position]} has log index {logs.field('logIndex')[position]}: logs are missing or misnumbered",
+        )
+
+
+def check_required_columns(tables: dict[str, pa.Table]) -> None:
+    """Refuse an answer that leaves out what the table schema requires."""
+    for name, table in tables.items():
+        for field in TABLES[name]:
+            column = table.column(field.name)
+            if field.nullable or not column.null_count:
+                continue
+            position = _first(column.is_null().to_numpy())
+            _refuse(
+                ErrorCode.NODE_ANSWER_MALFORMED,
+                table.column("_block_num")[position].as_py(),
+                f"the node's answer leaves out what column {name}.{field.name} needs",
+            )

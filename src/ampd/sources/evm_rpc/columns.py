@@ -1,0 +1,318 @@
+"""The columns of :mod:`ampd.chain.tables` from the node's objects (field by field: reference data-plane 12.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ampd.chain.hex_columns import (
+    decode_bytes,
+    decode_data,
+    decode_decimal_text,
+    decode_quantity_data,
+    decode_uint64,
+    decode_wei,
+)
+from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TABLES, TIMESTAMP, WEI
+
+Indices = npt.NDArray[np.int64]
+Columns = dict[str, pa.Array]
+
+# EIP-2718 types whose every field has a column: legacy, 2930, 1559, 4844, 7702. Others keep their whole object in `extra`.
+KNOWN_TYPES = (0, 1, 2, 3, 4)
+_NANOSECONDS = 1_000_000_000
+_FIRST_EIP155_V = 35
+_CHAIN_ID_LIMIT = pa.scalar(Decimal(2**64), WEI)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The objects of some blocks, checked: receipts stand in the order of their transactions, logs in the order of their receipts."""
+
+    headers: pa.StructArray
+    transactions: pa.StructArray
+    transaction_block: Indices
+    receipts: pa.StructArray
+    logs: pa.StructArray
+    log_receipt: Indices
+
+    @cached_property
+    def block_columns(self) -> Columns:
+        """The columns that every table takes from its block."""
+        number = decode_uint64(self.headers.field("number"))
+        seconds = pc.cast(decode_uint64(self.headers.field("timestamp")), pa.int64())
+        timestamp = pc.multiply(seconds, _NANOSECONDS).cast(pa.timestamp("ns")).cast(TIMESTAMP)
+        block_hash = decode_data(self.headers.field("hash"), 32)
+        return {"_block_num": number, "block_num": number, "timestamp": timestamp, "block_hash": block_hash}
+
+    def columns_of_blocks(self, positions: Indices) -> Columns:
+        """Return the block's columns for rows that belong to the blocks at ``positions``."""
+        indices = pa.array(positions)
+        return {name: column.take(indices) for name, column in self.block_columns.items()}
+
+
+def build_tables(context: Context) -> dict[str, pa.Table]:
+    """Return the four tables."""
+    return {
+        "blocks": _table("blocks", _blocks(context)),
+        "transactions": _table("transactions", _transactions(context)),
+        "logs": _table("logs", _logs(context)),
+        "withdrawals": _table("withdrawals", _withdrawals(context)),
+    }
+
+
+def _table(name: str, columns: Columns) -> pa.Table:
+    schema = TABLES[name]
+    return pa.Table.from_arrays([columns[field.name] for field in schema], schema=schema)
+
+
+def _amount(name: str, column: pa.StringArray) -> Columns:
+    amount, raw = decode_wei(column)
+    return {name: amount, f"{name}_raw": raw}
+
+
+def _or_zeros(column: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
+    """Return ``column`` with zero bytes for null."""
+    if not column.null_count:
+        return column
+    return column.fill_null(bytes(column.type.byte_width))
+
+
+def _blocks(context: Context) -> Columns:
+    header = context.headers.field
+    nonce = decode_data(header("nonce"), 8).fill_null(bytes(8))
+    return {
+        **context.block_columns,
+        "hash": context.block_columns["block_hash"],
+        "parent_hash": decode_data(header("parentHash"), 32),
+        "ommers_hash": decode_data(header("sha3Uncles"), 32),
+        "miner": decode_data(header("miner"), 20),
+        "state_root": decode_data(header("stateRoot"), 32),
+        "transactions_root": decode_data(header("transactionsRoot"), 32),
+        "receipt_root": decode_data(header("receiptsRoot"), 32),
+        "logs_bloom": decode_bytes(header("logsBloom")),
+        **_amount("difficulty", header("difficulty")),
+        **_amount("total_difficulty", header("totalDifficulty")),
+        "gas_limit": decode_uint64(header("gasLimit")),
+        "gas_used": decode_uint64(header("gasUsed")),
+        "extra_data": decode_bytes(header("extraData")),
+        "mix_hash": _or_zeros(decode_data(header("mixHash"), 32)),
+        "nonce": pa.array([int.from_bytes(value, "big") for value in nonce.to_pylist()], pa.uint64()),
+        **_amount("base_fee_per_gas", header("baseFeePerGas")),
+        "withdrawals_root": decode_data(header("withdrawalsRoot"), 32),
+        "blob_gas_used": decode_uint64(header("blobGasUsed")),
+        "excess_blob_gas": decode_uint64(header("excessBlobGas")),
+        "parent_beacon_root": decode_data(header("parentBeaconBlockRoot"), 32),
+        "requests_hash": decode_data(header("requestsHash"), 32),
+        "extra": _block_extra(context.headers),
+    }
+
+
+def _block_extra(headers: pa.StructArray) -> pa.StringArray:
+    """Return what the standard header fields leave without a column: the block's size, and its uncles when there are any."""
+    size = pc.binary_join_element_wise('{"size":"', headers.field("size"), '"}', "", null_handling="emit_null")
+    uncles = headers.field("uncles")
+    with_uncles = pc.greater(pc.list_value_length(uncles).fill_null(0), 0)
+    if not with_uncles.true_count:
+        return size
+    texts = [
+        _size_and_uncles(text, hashes) for text, hashes in zip(headers.field("size").to_pylist(), uncles.to_pylist(), strict=True)
+    ]
+    return pc.if_else(with_uncles, pa.array(texts, pa.string()), size)
+
+
+def _size_and_uncles(size: str | None, uncles: list[str] | None) -> str:
+    parts = [] if size is None else [f'"size":"{size}"']
+    parts.append('"uncles":[' + ",".join(f'"{uncle}"' for uncle in uncles or []) + "]")
+    return "{" + ",".join(parts) + "}"
+
+
+def _transactions(context: Context) -> Columns:
+    transaction, receipt = context.transactions.field, context.receipts.field
+    kind = decode_uint64(transaction("type").fill_null("0x0"))
+    to = _address_or_null(transaction("to"))
+    status = decode_uint64(receipt("status"))
+    priced = pc.less_equal(kind, 1)
+    gas_price = pc.if_else(priced, transaction("gasPrice"), pa.scalar(None, pa.string()))
+    return {
+        **context.columns_of_blocks(context.transaction_block),
+        "tx_index": pc.cast(decode_uint64(transaction("transactionIndex")), pa.uint32()),
+        "tx_hash": decode_data(transaction("hash"), 32),
+        "to": to,
+        "nonce": decode_uint64(transaction("nonce")),
+        **_amount("gas_price", gas_price),
+        "gas_limit": decode_uint64(transaction("gas")),
+        "value": decode_decimal_text(transaction("value")),
+        "input": decode_bytes(transaction("input")),
+        **_signature(transaction("v"), transaction("yParity"), transaction("r"), transaction("s")),
+        "chain_id": _chain_id(kind, transaction("v"), transaction("chainId")),
+        "gas_used": decode_uint64(receipt("gasUsed")),
+        "cumulative_gas_used": decode_uint64(receipt("cumulativeGasUsed")),
+        # Nodes before London leave it out; for types 0 and 1 it is the gas price by definition (EIP-1559).
+        **_amount("effective_gas_price", pc.coalesce(receipt("effectiveGasPrice"), gas_price)),
+        "type": pc.cast(kind, pa.int32()),
+        **_amount("max_fee_per_gas", transaction("maxFeePerGas")),
+        **_amount("max_priority_fee_per_gas", transaction("maxPriorityFeePerGas")),
+        **_amount("max_fee_per_blob_gas", transaction("maxFeePerBlobGas")),
+        "blob_gas_used": decode_uint64(receipt("blobGasUsed")),
+        **_amount("blob_gas_price", receipt("blobGasPrice")),
+        "from": decode_data(transaction("from"), 20),
+        "contract_address": _contract_address(to, receipt("contractAddress")),
+        "status": pc.equal(status, 1),
+        "state_root": _state_root(status, receipt("root")),
+        "access_list": _access_lists(transaction("accessList")),
+        "blob_versioned_hashes": _hash_lists(transaction("blobVersionedHashes"), TABLES["transactions"]),
+        "authorization_list": _authorization_lists(transaction("authorizationList")),
+        "extra": pa.nulls(len(context.transactions), pa.string()),
+    }
+
+
+def _address_or_null(column: pa.StringArray) -> pa.FixedSizeBinaryArray:
+    """Decode an address; some clients write ``""`` or ``0x`` where others write null."""
+    written = pc.greater(pc.binary_length(column), 2)
+    return decode_data(pc.if_else(written, column, pa.scalar(None, pa.string())), 20)
+
+
+def _contract_address(to: pa.Array, column: pa.StringArray) -> pa.FixedSizeBinaryArray:
+    """Decode the created address; only a transaction without ``to`` creates one, whatever else a node writes there."""
+    return pc.if_else(to.is_null(), _address_or_null(column), pa.scalar(None, pa.binary(20)))
+
+
+def _state_root(status: pa.UInt64Array, root: pa.StringArray) -> pa.FixedSizeBinaryArray:
+    """Decode the state root that a receipt carried before Byzantium in place of a status (EIP-658)."""
+    return decode_data(pc.if_else(status.is_null(), root, pa.scalar(None, pa.string())), 32)
+
+
+def _signature(v: pa.StringArray, y_parity: pa.StringArray, r: pa.StringArray, s: pa.StringArray) -> Columns:
+    """Return r, s and the parity of y. Legacy v is 27 + parity, or 35 + 2 * chain id + parity (EIP-155)."""
+    numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
+    from_v = pa.array(np.where(numbers >= 27, (numbers + np.uint64(1)) % 2, numbers) == 1)
+    parity = pc.coalesce(pc.equal(decode_uint64(y_parity), 1), from_v)
+    return {
+        "r": _or_zeros(decode_quantity_data(r, 32)),
+        "s": _or_zeros(decode_quantity_data(s, 32)),
+        "v_parity": parity,
+    }
+
+
+def _chain_id(kind: pa.UInt64Array, v: pa.StringArray, chain_id: pa.StringArray) -> pa.UInt64Array:
+    """Return the chain id a transaction was signed for; for a legacy one v tells it, null before EIP-155."""
+    numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
+    from_v = pa.array((np.maximum(numbers, _FIRST_EIP155_V) - np.uint64(_FIRST_EIP155_V)) // np.uint64(2))
+    stated = decode_uint64(chain_id)
+    signed_before_eip155 = pa.array((numbers == 27) | (numbers == 28))
+    by_v = pc.if_else(pa.array(numbers >= _FIRST_EIP155_V), from_v, stated)
+    legacy = pc.if_else(signed_before_eip155, pa.scalar(None, pa.uint64()), by_v)
+    return pc.if_else(pc.equal(kind, 0), legacy, stated)
+
+
+def _lists(lists: pa.ListArray, elements: pa.Array, kind: pa.DataType) -> pa.ListArray:
+    """Return ``lists`` with their elements replaced by decoded ones; null lists stay null."""
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    validity = lists.is_valid().buffers()[1] if lists.null_count else None
+    return pa.Array.from_buffers(kind, len(lists), [validity, pa.py_buffer(offsets)], children=[elements])
+
+
+def _hash_lists(lists: pa.ListArray, schema: pa.Schema) -> pa.ListArray:
+    return _lists(lists, decode_data(lists.flatten(), 32), schema.field("blob_versioned_hashes").type)
+
+
+def _structs(kind: pa.StructType, columns: list[pa.Array]) -> pa.StructArray:
+    return pa.StructArray.from_arrays(columns, fields=list(kind))
+
+
+def _access_lists(lists: pa.ListArray) -> pa.ListArray:
+    entries = lists.flatten()
+    entry_type = ACCESS_LIST.value_type
+    keys = entries.field("storageKeys")
+    storage_keys = _lists(
+        pc.if_else(keys.is_null(), pa.scalar([], keys.type), keys) if keys.null_count else keys,
+        decode_data(keys.flatten(), 32),
+        entry_type.field("storage_keys").type,
+    )
+    return _lists(lists, _structs(entry_type, [decode_data(entries.field("address"), 20), storage_keys]), ACCESS_LIST)
+
+
+def _authorization_lists(lists: pa.ListArray) -> pa.ListArray:
+    entry = lists.flatten().field
+    signature = _signature(entry("v"), entry("yParity"), entry("r"), entry("s"))
+    entries = _structs(
+        AUTHORIZATION_LIST.value_type,
+        [
+            _chain_id_or_null(entry("chainId")),
+            decode_data(entry("address"), 20),
+            decode_uint64(entry("nonce")),
+            signature["v_parity"],
+            signature["r"],
+            signature["s"],
+        ],
+    )
+    return _lists(lists, entries, AUTHORIZATION_LIST)
+
+
+def _chain_id_or_null(column: pa.StringArray) -> pa.UInt64Array:
+    """Decode chain ids of authorizations: 256 bits on the wire, null when 64 do not hold it (then `extra` does)."""
+    amounts, raw = decode_wei(column)
+    fits = pc.and_(raw.is_null(), pc.less(amounts, _CHAIN_ID_LIMIT))
+    return pc.cast(pc.if_else(fits, amounts, pa.scalar(None, amounts.type)), pa.uint64())
+
+
+def _logs(context: Context) -> Columns:
+    log = context.logs.field
+    topics = log("topics")
+    log_block = context.transaction_block[context.log_receipt]
+    return {
+        **context.columns_of_blocks(log_block),
+        "tx_hash": decode_data(log("transactionHash"), 32),
+        "tx_index": pc.cast(decode_uint64(log("transactionIndex")), pa.uint32()),
+        "log_index": pc.cast(decode_uint64(log("logIndex")), pa.uint32()),
+        "address": decode_data(log("address"), 20),
+        **_topics(topics),
+        "data": decode_bytes(log("data")),
+        "extra": pa.nulls(len(context.logs), pa.string()),
+    }
+
+
+def _topics(lists: pa.ListArray) -> Columns:
+    """Spread up to four topics over their columns."""
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
+    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+    topics = decode_data(lists.flatten(), 32)
+    columns = {}
+    for place in range(4):
+        indices = pa.array(starts + place, mask=lengths <= place)
+        columns[f"topic{place}"] = (
+            topics.take(indices) if len(topics) else pa.nulls(len(lists), pa.binary(32))
+        )
+    return columns
+
+
+def _withdrawals(context: Context) -> Columns:
+    lists = context.headers.field("withdrawals")
+    withdrawal = lists.flatten().field
+    return {
+        **context.columns_of_blocks(pc.list_parent_indices(lists).to_numpy()),
+        "index": decode_uint64(withdrawal("index")),
+        "validator_index": decode_uint64(withdrawal("validatorIndex")),
+        "address": decode_data(withdrawal("address"), 20),
+        "amount": decode_uint64(withdrawal("amount")),
+    }
+
+
+def needs_whole_objects(transactions: pa.Table) -> bool:
+    """Tell whether the columns do not hold all of some transaction: its type is unknown, or a number was too large."""
+    known = pc.is_in(transactions.column("type"), value_set=pa.array(KNOWN_TYPES, pa.int32()))
+    if not pc.all(known).as_py() and transactions.num_rows:
+        return True
+    authorizations = pc.list_flatten(transactions.column("authorization_list"))
+    return bool(len(authorizations)) and pc.struct_field(authorizations, "chain_id").null_count > 0
+
+
+__all__ = ["KNOWN_TYPES", "Context", "build_tables", "needs_whole_objects"]

@@ -1,0 +1,173 @@
+"""From the bodies of JSON-RPC answers to the tables of :mod:`ampd.chain.tables`, a column at a time (design 7.2).
+
+Decoding has two steps, because receipts are asked for by the hash of their block: :func:`decode_blocks`, then :func:`decode_receipts`.
+Both are pure and may run on any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ampd.chain.hex_columns import MalformedHexError, decode_data, decode_uint64
+from ampd.errors import AmpError, ErrorCode
+from ampd.sources.blocks import BlockBatch
+from ampd.sources.evm_rpc import checks, columns, extras
+from ampd.sources.evm_rpc.answers import (
+    BLOCK_ANSWER,
+    RECEIPTS_ANSWER,
+    UnknownKeysError,
+    read_answers,
+)
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DecodedBlocks:
+    """Consecutive blocks whose receipts are still to come.
+
+    ``headers`` and ``transactions`` are the node's objects as columns of text; ``transaction_block`` gives, for each transaction, the
+    position of its block; ``hashes`` are the block hashes as the node wrote them; ``has_unknown_keys`` says that there is more in
+    ``bodies`` than in the columns.
+    """
+
+    numbers: Sequence[int]
+    bodies: Sequence[bytes]
+    headers: pa.StructArray
+    transactions: pa.StructArray
+    transaction_block: Indices
+    hashes: list[str]
+    has_unknown_keys: bool
+
+    def blocks_with_transactions(self) -> list[int]:
+        """Return the positions of the blocks that have receipts."""
+        return [int(position) for position in np.unique(self.transaction_block)]
+
+
+def decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> DecodedBlocks:
+    """Decode answers of ``eth_getBlockByNumber(number, true)``; the answers' ids are the block numbers.
+
+    :raises AmpError: NODE_ANSWER_MALFORMED, BLOCK_NOT_AVAILABLE, BLOCK_NUMBER_MISMATCH, PARENT_HASH_MISMATCH, TRANSACTION_ORDER_MISMATCH.
+    """
+    table, has_unknown_keys = _read(bodies, BLOCK_ANSWER, expect_unknown_keys)
+    headers = _whole(table.column("result"))
+    checks.check_answer_ids(table.column("id"), numbers)
+    checks.check_all_present(headers, numbers)
+    with _named_in_errors("block", numbers):
+        checks.check_block_numbers(decode_uint64(headers.field("number")), numbers)
+        checks.check_links(decode_data(headers.field("hash"), 32), decode_data(headers.field("parentHash"), 32), numbers)
+        lists = headers.field("transactions")
+        checks.check_no_nulls(lists, "transactions", numbers)
+        transactions, transaction_block = _flatten(lists, "transactions", numbers)
+        checks.check_transactions(headers, transactions, transaction_block, numbers)
+    return DecodedBlocks(
+        numbers=numbers,
+        bodies=bodies,
+        headers=headers,
+        transactions=transactions,
+        transaction_block=transaction_block,
+        hashes=headers.field("hash").to_pylist(),
+        has_unknown_keys=has_unknown_keys,
+    )
+
+
+def decode_receipts(blocks: DecodedBlocks, bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> BlockBatch:
+    """Decode answers of ``eth_getBlockReceipts`` for :meth:`DecodedBlocks.blocks_with_transactions`, and put the tables together.
+
+    :raises AmpError: NODE_ANSWER_MALFORMED, RECEIPTS_NOT_AVAILABLE, RECEIPT_COUNT_MISMATCH, RECEIPT_BLOCK_MISMATCH, RECEIPT_ORDER_MISMATCH,
+        LOG_INDEX_MISMATCH, LOG_REMOVED.
+    """
+    positions = np.asarray(blocks.blocks_with_transactions(), dtype=np.int64)
+    numbers = blocks.numbers
+    if len(bodies) != len(positions):
+        raise ValueError(f"{len(positions)} blocks have receipts, {len(bodies)} answers were given")
+    receipts, receipt_block, has_unknown_keys = _read_receipts(bodies, positions, numbers, expect_unknown_keys)
+    with _named_in_errors("receipts", numbers):
+        checks.check_receipts(blocks.headers, blocks.transactions, blocks.transaction_block, receipts, receipt_block, numbers)
+        logs, log_receipt = _flatten(receipts.field("logs"), "logs", numbers, receipt_block)
+        checks.check_logs(blocks.headers, receipts, receipt_block, logs, log_receipt, numbers)
+        context = columns.Context(blocks.headers, blocks.transactions, blocks.transaction_block, receipts, logs, log_receipt)
+        tables = columns.build_tables(context)
+    if blocks.has_unknown_keys or has_unknown_keys or columns.needs_whole_objects(tables["transactions"]):
+        tables = extras.add_extras(tables, blocks.bodies, bodies)
+    checks.check_required_columns(tables)
+    return _batch(blocks, tables, sum(map(len, blocks.bodies)) + sum(map(len, bodies)))
+
+
+def _read_receipts(
+    bodies: Sequence[bytes], positions: Indices, numbers: Sequence[int], expect_unknown_keys: bool
+) -> tuple[pa.StructArray, Indices, bool]:
+    """Return all receipts, the position of each one's block, and whether there are unknown keys."""
+    if not len(bodies):
+        empty = pa.array([], RECEIPTS_ANSWER.field("result").type.value_type)
+        return empty, np.zeros(0, dtype=np.int64), False
+    table, has_unknown_keys = _read(bodies, RECEIPTS_ANSWER, expect_unknown_keys)
+    lists = _whole(table.column("result"))
+    asked = [numbers[position] for position in positions]
+    checks.check_answer_ids(table.column("id"), asked)
+    checks.check_receipts_present(lists, asked)
+    receipts, receipt_answer = _flatten(lists, "receipts", asked)
+    return receipts, positions[receipt_answer], has_unknown_keys
+
+
+def _read(bodies: Sequence[bytes], schema: pa.Schema, expect_unknown_keys: bool) -> tuple[pa.Table, bool]:
+    if not expect_unknown_keys:
+        try:
+            return read_answers(bodies, schema, strict=True), False
+        except UnknownKeysError:
+            pass  # not an error: the keys become `extra`
+    return read_answers(bodies, schema, strict=False), True
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _flatten(
+    lists: pa.ListArray, name: str, numbers: Sequence[int], block_of_list: Indices | None = None
+) -> tuple[pa.StructArray, Indices]:
+    """Return the elements of all lists, and the position of each element's list."""
+    values = lists.flatten()
+    parents = pc.list_parent_indices(lists).to_numpy()
+    if values.null_count:
+        owners = parents if block_of_list is None else block_of_list[parents]
+        checks.refuse_null_elements(values, owners, name, numbers)
+    return values, parents
+
+
+class _named_in_errors:  # noqa: N801 - reads as a statement
+    """Turn text that is not hex into an error that says which answer held it."""
+
+    def __init__(self, what: str, numbers: Sequence[int]) -> None:
+        self._what, self._numbers = what, numbers
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MalformedHexError):
+            raise AmpError(
+                ErrorCode.NODE_ANSWER_MALFORMED,
+                f"the {self._what} of blocks {self._numbers[0]} to {self._numbers[-1]}: {error}",
+                recoverable=True,
+            ) from None
+
+
+def _batch(blocks: DecodedBlocks, tables: dict[str, pa.Table], source_bytes: int) -> BlockBatch:
+    headers = tables["blocks"]
+    return BlockBatch(
+        start_block=blocks.numbers[0],
+        end_block=blocks.numbers[-1],
+        start_parent_hash=headers.column("parent_hash")[0].as_py(),
+        end_hash=headers.column("hash")[-1].as_py(),
+        end_timestamp=headers.column("timestamp")[-1].value // 1_000_000_000,
+        tables=tables,
+        source_bytes=source_bytes,
+    )
