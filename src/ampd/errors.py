@@ -1,8 +1,8 @@
 """Every error that ampd shows to a person or a program, in one list.
 
 An :class:`AmpError` says what happened, where, and what to do about it. Daemons and ``ampctl`` print it without a
-stack trace; the Admin API sends it as ``{"error_code", "error_message"}`` (design section 5.1). A job that ends with one
-keeps it as its ``last_error``.
+stack trace; the Admin API sends it as ``{"error_code", "error_message"}`` (design section 5.1). A job that ends with
+one keeps it as its ``last_error``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     CROSS_ORIGIN_REFUSED = "CROSS_ORIGIN_REFUSED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     ADMIN_API_UNREACHABLE = "ADMIN_API_UNREACHABLE"
+    UNEXPECTED_ANSWER = "UNEXPECTED_ANSWER"
 
     # Jobs and workers
     INVALID_JOB_ID = "INVALID_JOB_ID"
@@ -59,6 +60,7 @@ class ErrorCode(StrEnum):
     INVALID_MANIFEST = "INVALID_MANIFEST"
     MANIFEST_VALIDATION_ERROR = "MANIFEST_VALIDATION_ERROR"
     MANIFEST_NOT_FOUND = "MANIFEST_NOT_FOUND"
+    INVALID_HASH = "INVALID_HASH"
     INVALID_REFERENCE = "INVALID_REFERENCE"
     DATASET_NOT_FOUND = "DATASET_NOT_FOUND"
     INVALID_REQUEST_BODY = "INVALID_REQUEST_BODY"
@@ -97,8 +99,8 @@ class ErrorCode(StrEnum):
 class AmpError(Exception):
     """An error with a code, a message for people, and what a program may want to know.
 
-    ``message`` names the thing and the mend, never a secret. ``recoverable`` says whether trying again later can help (it decides
-    between a retry and FAILED for a job). ``context`` holds JSON values.
+    ``message`` names the thing and the mend, never a secret. ``recoverable`` says whether trying again later can help
+    (it decides between a retry and FAILED for a job). ``context`` holds JSON values.
     """
 
     def __init__(
@@ -116,7 +118,9 @@ class AmpError(Exception):
         self.context = context or {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the error detail of a job: ``error_code``, ``error_message`` and, when there is any, ``error_context``."""
+        """Return the error detail of a job: ``error_code``, ``error_message`` and, when there is any,
+        ``error_context``.
+        """
         detail: dict[str, Any] = {"error_code": str(self.code), "error_message": self.message}
         if self.context:
             detail["error_context"] = self.context

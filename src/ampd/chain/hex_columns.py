@@ -1,8 +1,9 @@
 """Hex text to numbers and bytes, a whole column at a time (design section 7.2).
 
-The JSON-RPC encodings are those of the Ethereum execution API: DATA is ``0x`` and two digits per byte, QUANTITY is ``0x`` and the
-number without leading zeros. Real nodes also send leading zeros and upper case, which are read as they are meant. Nulls stay null.
-Every function raises :class:`MalformedHexError` for text that is something else; none loops over rows in Python.
+The JSON-RPC encodings are those of the Ethereum execution API: DATA is ``0x`` and two digits per byte, QUANTITY is
+``0x`` and the number without leading zeros. Real nodes also send leading zeros and upper case, which are read as they
+are meant. Nulls stay null. Every function raises :class:`MalformedHexError` for text that is something else; none loops
+over rows in Python.
 """
 
 from __future__ import annotations
@@ -160,12 +161,10 @@ def quantity_bytes(column: pa.StringArray, width: int) -> Bytes:
     bad = (digits == _BAD_DIGIT).any(axis=1) | _has_higher_digits(data, starts, ends, 2 * width)
     if bad.any():
         raise _malformed(present, bad, f"a hex number of at most {width} bytes")
-    return _spread(column.is_valid(), digits[:, 0::2] << 4 | digits[:, 1::2])
+    return _spread(column.is_valid(), cast(Bytes, digits[:, 0::2] << 4 | digits[:, 1::2]))
 
 
-def _right_aligned_digits(
-    data: Bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], count: int
-) -> Bytes:
+def _right_aligned_digits(data: Bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], count: int) -> Bytes:
     index = ends[:, None] + np.arange(-count, 0)
     inside = index >= starts[:, None]
     digits = _DIGITS[data[np.where(inside, index, ends[:, None] - 1)]]
@@ -185,9 +184,7 @@ def _has_higher_digits(
 def decode_uint64(column: pa.StringArray) -> pa.UInt64Array:
     """Decode QUANTITY below 2^64."""
     values = quantity_bytes(column, 8).view(">u8").reshape(-1).astype("<u8")
-    return pa.UInt64Array.from_buffers(
-        pa.uint64(), len(column), [_validity(column.is_valid()), pa.py_buffer(values)]
-    )
+    return pa.UInt64Array.from_buffers(pa.uint64(), len(column), [_validity(column.is_valid()), pa.py_buffer(values)])
 
 
 def decode_quantity_data(column: pa.StringArray, width: int) -> pa.FixedSizeBinaryArray:
@@ -205,9 +202,7 @@ def decode_wei(column: pa.StringArray) -> tuple[pa.Decimal128Array, pa.FixedSize
     high = words[:, -2] if words.shape[1] > 1 else np.zeros_like(low)
     little_endian = np.stack([low, high], axis=1)
     fits = valid if not overflow.any() else pc.and_(valid, pa.array(~overflow))
-    decimals = pa.Decimal128Array.from_buffers(
-        WEI, len(column), [_validity(fits), pa.py_buffer(little_endian)]
-    )
+    decimals = pa.Decimal128Array.from_buffers(WEI, len(column), [_validity(fits), pa.py_buffer(little_endian)])
     if not overflow.any():
         return decimals, pa.nulls(len(column), pa.binary(32))
     return decimals, fixed_bytes(quantity_bytes(column, 32), pa.array(overflow))
@@ -227,7 +222,7 @@ def _overflows(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     limit_high, limit_low = np.uint64(WEI_LIMIT >> 64), np.uint64(WEI_LIMIT & (2**64 - 1))
     high, low = words[:, -2], words[:, -1]
     over = (high > limit_high) | ((high == limit_high) & (low >= limit_low))
-    return over | (words[:, :-2] != 0).any(axis=1)
+    return cast(npt.NDArray[np.bool_], over | (words[:, :-2] != 0).any(axis=1))
 
 
 def decode_decimal_text(column: pa.StringArray) -> pa.StringArray:

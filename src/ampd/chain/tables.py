@@ -4,10 +4,12 @@ The same rows come from every source. Conventions:
 
 - ``_block_num`` is the first column of every table and equals ``block_num``.
 - ``timestamp`` is the block's time, UTC, nanosecond type with whole seconds.
-- Amounts are wei in ``decimal128(38, 0)``. A value of 10^38 or more does not fit: the column is null then, and ``<column>_raw``
-  (32 bytes, big-endian, null otherwise) keeps it exactly. ``transactions.value`` is a decimal string, which always fits.
+- Amounts are wei in ``decimal128(38, 0)``. A value of 10^38 or more does not fit: the column is null then, and
+  ``<column>_raw`` (32 bytes, big-endian, null otherwise) keeps it exactly. ``transactions.value`` is a decimal string,
+  which always fits.
 - Columns that a transaction type does not have are null (a legacy transaction has no ``max_fee_per_gas``).
-- ``extra`` is a JSON object with what the node said and no column holds (null when there is nothing), values as the node wrote them.
+- ``extra`` is a JSON object with what the node said and no column holds (null when there is nothing), values as the
+  node wrote them.
 """
 
 from __future__ import annotations
@@ -43,9 +45,7 @@ def _list_of(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_required("item", kind))
 
 
-ACCESS_LIST: Final = _list_of(
-    pa.struct([_required("address", ADDRESS), _required("storage_keys", _list_of(HASH))])
-)
+ACCESS_LIST: Final = _list_of(pa.struct([_required("address", ADDRESS), _required("storage_keys", _list_of(HASH))]))
 AUTHORIZATION_LIST: Final = _list_of(
     pa.struct(
         [

@@ -1,0 +1,52 @@
+"""The Python client of the Admin API.
+
+:class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``
+and ``providers``. They answer frozen dataclasses that keep the answer as it came in ``raw``. Every failure is an
+:class:`ApiError`.
+"""
+
+from __future__ import annotations
+
+from ampd.client._async import AsyncAmpd
+from ampd.client._errors import ApiError
+from ampd.client._models import (
+    DatasetRevision,
+    DatasetSummary,
+    DatasetVersion,
+    DatasetVersions,
+    Event,
+    Job,
+    JobDataset,
+    JobPage,
+    ManifestSummary,
+    Progress,
+    Provider,
+    RegisteredDataset,
+    TableProgress,
+    Worker,
+    WorkerInfo,
+)
+from ampd.client._sync import Ampd
+from ampd.client._transport import DEFAULT_ADMIN_URL
+
+__all__ = [
+    "DEFAULT_ADMIN_URL",
+    "Ampd",
+    "ApiError",
+    "AsyncAmpd",
+    "DatasetRevision",
+    "DatasetSummary",
+    "DatasetVersion",
+    "DatasetVersions",
+    "Event",
+    "Job",
+    "JobDataset",
+    "JobPage",
+    "ManifestSummary",
+    "Progress",
+    "Provider",
+    "RegisteredDataset",
+    "TableProgress",
+    "Worker",
+    "WorkerInfo",
+]

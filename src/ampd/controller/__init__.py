@@ -1,0 +1,8 @@
+"""The loops that keep the cluster true. Any number of controllers may run; each loop is safe beside its twins."""
+
+from __future__ import annotations
+
+from ampd.controller.placement import run_placement
+from ampd.controller.rescue import run_rescue
+
+__all__ = ["run_placement", "run_rescue"]

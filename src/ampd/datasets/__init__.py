@@ -1,0 +1,40 @@
+"""Datasets: manifests, references and versions, provider files."""
+
+from __future__ import annotations
+
+from ampd.datasets.manifests import EvmRpcManifest, generate_manifest, parse_manifest
+from ampd.datasets.names import DatasetName, Reference
+from ampd.datasets.provider_config import EvmRpcProviderConfig, parse_evm_rpc_config
+from ampd.datasets.providers import Provider, ProviderStore
+from ampd.datasets.redaction import redacted
+from ampd.datasets.registry import (
+    DatasetStore,
+    DatasetSummary,
+    DatasetVersions,
+    ManifestSummary,
+    RegisteredDataset,
+    ResolvedDataset,
+    VersionTag,
+)
+from ampd.datasets.semver import SemanticVersion
+
+__all__ = [
+    "DatasetName",
+    "DatasetStore",
+    "DatasetSummary",
+    "DatasetVersions",
+    "EvmRpcManifest",
+    "EvmRpcProviderConfig",
+    "ManifestSummary",
+    "Provider",
+    "ProviderStore",
+    "Reference",
+    "RegisteredDataset",
+    "ResolvedDataset",
+    "SemanticVersion",
+    "VersionTag",
+    "generate_manifest",
+    "parse_evm_rpc_config",
+    "parse_manifest",
+    "redacted",
+]

@@ -28,7 +28,8 @@ class JobContext:
 class JobHandler(Protocol):
     """Runs jobs of one kind.
 
-    ``run`` returns True when the work is complete, False when it ended early because ``context.stop`` was set. It raises
+    ``run`` returns True when the work is complete, False when it ended early because ``context.stop`` was set. It
+    raises
     :class:`ampd.errors.AmpError` for failures; ``recoverable`` decides whether the job is tried again.
     """
 

@@ -1,4 +1,6 @@
-"""Jobs as a worker sees them: every write carries its lease and changes nothing when that is stale (design section 4.3)."""
+"""Jobs as a worker sees them: every write carries its lease and changes nothing when that is stale (design section
+4.3).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def _fence(lease: Lease) -> dict[str, Any]:
 
 
 class LeasedJobs:
-    """What one worker process does to the jobs it was given. Each call answers False when the lease is stale: then the worker drops the job."""
+    """What one worker process does to the jobs it was given. Each call answers False when the lease is stale: then the
+    worker drops the job.
+    """
 
     def __init__(self, db: MetadataDb, *, retry_policy: RetryPolicy | None = None) -> None:
         self._db = db
@@ -101,10 +105,10 @@ class LeasedJobs:
             )
         return moved is not None
 
-    async def note_error(self, lease: Lease, error: AmpError) -> bool:
-        """Show what the running job stumbles over at the moment."""
-        parameters = {**_fence(lease), "error": Jsonb(error.to_json()), "held_states": list(HELD_STATES)}
-        return await self._db.fetch_one(sql("jobs", "note_error"), parameters) is not None
+    async def report_progress(self, lease: Lease, data: dict[str, Any]) -> bool:
+        """Keep what the handler says of its progress (shown with the job; the last word counts)."""
+        parameters = {**_fence(lease), "data": Jsonb(data), "held_states": list(HELD_STATES)}
+        return await self._db.fetch_one(sql("jobs", "report_progress"), parameters) is not None
 
     async def unassign(self, lease: Lease) -> bool:
         """Give back a job that was assigned and not started."""
@@ -112,7 +116,12 @@ class LeasedJobs:
         return await self._db.fetch_one(sql("jobs", "unassign_job"), parameters) is not None
 
     async def _apply(
-        self, transition: Transition, lease: Lease, *, clear_error: bool = False, retry_count: int | None = None
+        self,
+        transition: Transition,
+        lease: Lease,
+        *,
+        clear_error: bool = False,
+        retry_count: int | None = None,
     ) -> bool:
         async with self._db.transaction() as connection:
             moved = await apply_transition(

@@ -15,8 +15,9 @@ from ampd.metadata_db import Row
 class Job:
     """A durable intent; its id never changes. ``input`` is what the handler of ``kind`` needs.
 
-    ``worker_id`` is the worker that has it, or had it last when it ended; None while it waits for one. ``waiting_for`` tells why a SCHEDULED job does not run:
-    ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits), ``slot`` (they are full) or ``start`` (assigned just now).
+    ``worker_id`` is the worker that has it, or had it last when it ended; None while it waits for one. ``waiting_for``
+    tells why a SCHEDULED job does not run: ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker
+    fits), ``slot`` (they are full) or ``start`` (assigned just now).
     """
 
     id: int

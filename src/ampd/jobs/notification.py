@@ -14,7 +14,9 @@ PLACEMENT_HINT = json.dumps({"node_id": None, "payload": {"job_id": None, "actio
 
 @dataclass(frozen=True)
 class JobAction:
-    """A hint that worker ``node_id`` should look at a job: ``START`` or ``STOP``; or ``PLACE`` (for everyone): there is a job to place."""
+    """A hint that worker ``node_id`` should look at a job: ``START`` or ``STOP``; or ``PLACE`` (for everyone): there is
+    a job to place.
+    """
 
     node_id: str | None
     job_id: int | None

@@ -29,7 +29,8 @@ async def place_due_jobs(db: MetadataDb, *, lease_seconds: float) -> int:
 async def rescue_jobs_of_lost_workers(db: MetadataDb, *, lease_seconds: float, actor: str) -> list[int]:
     """Take the jobs of dead or replaced worker processes back, and return their ids.
 
-    They wait for another worker then; those that were being stopped are STOPPED; one that has outlived POISON_LIMIT workers is FAILED.
+    They wait for another worker then; those that were being stopped are STOPPED; one that has outlived POISON_LIMIT
+    workers is FAILED.
     """
     async with db.transaction() as connection:
         query = sql("jobs", "lock_jobs_of_lost_workers")

@@ -1,7 +1,7 @@
 """The states of a job and the one table of its transitions (design section 4.2).
 
-Everything that moves a job asks this table: the stores pass its rows to the SQL, the API's 409 answers follow from it, and the tests
-walk through it.
+Everything that moves a job asks this table: the stores pass its rows to the SQL, the API's 409 answers follow from it,
+and the tests walk through it.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ def parse_states(text: str) -> frozenset[JobState] | None:
         if word not in _FILTER_WORDS:
             known = ", ".join(sorted(_FILTER_WORDS))
             raise AmpError(
-                ErrorCode.INVALID_QUERY_PARAMETERS, f"unknown status {word!r}; known are {known}, also several with commas between"
+                ErrorCode.INVALID_QUERY_PARAMETERS,
+                f"unknown status {word!r}; known are {known}, also several with commas between",
             )
         found |= _FILTER_WORDS[word]
     return None if found == frozenset(JobState) else frozenset(found)

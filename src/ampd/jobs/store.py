@@ -27,7 +27,8 @@ class JobStore:
     async def deploy(self, deployment: Deployment, *, actor: str) -> Job:
         """Make the job of ``deployment`` wait to run, and return it.
 
-        The same options while it is active: the job as it is. When it is terminal: the same job runs again. The decision is taken under the row's lock.
+        The same options while it is active: the job as it is. When it is terminal: the same job runs again. The
+        decision is taken under the row's lock.
 
         :raises AmpError: ACTIVE_JOB_CONFLICT when it is active with other options.
         """
@@ -51,11 +52,18 @@ class JobStore:
         row = await (await connection.execute(sql("jobs", "lock_job_by_key"), parameters)).fetchone()
         if row is None:  # deleted between the two statements: the next try inserts it
             raise AmpError(
-                ErrorCode.JOB_CONFLICT, "the job of this dataset was deleted at this moment; deploy again", recoverable=True
+                ErrorCode.JOB_CONFLICT,
+                "the job of this dataset was deleted at this moment; deploy again",
+                recoverable=True,
             )
         state = JobState(row["state"])
         if state in targets(Transition.DEPLOY):
-            redeploy = {**parameters, "id": row["id"], "from_state": state, "from_states": list(targets(Transition.DEPLOY))}
+            redeploy = {
+                **parameters,
+                "id": row["id"],
+                "from_state": state,
+                "from_states": list(targets(Transition.DEPLOY)),
+            }
             await connection.execute(sql("jobs", "redeploy_job"), redeploy)
         elif not _same_options(row, deployment):
             raise AmpError(
@@ -80,9 +88,7 @@ class JobStore:
         self, *, states: frozenset[JobState] | None, limit: int, before_id: int | None
     ) -> tuple[list[Job], bool]:
         """Return jobs with ids below ``before_id``, the newest first, and whether there are more."""
-        rows = await self._list(
-            states=None if states is None else list(states), before_id=before_id, limit=limit + 1
-        )
+        rows = await self._list(states=None if states is None else list(states), before_id=before_id, limit=limit + 1)
         return [job_from_row(row) for row in rows[:limit]], len(rows) > limit
 
     async def list_of_dataset(self, namespace: str, name: str, manifest_hash: str) -> list[Job]:
@@ -128,7 +134,12 @@ class JobStore:
 
     async def _delete(self, states: frozenset[JobState], *, actor: str, job_id: int | None) -> int:
         highest = await self._db.fetch_one(sql("jobs", "highest_job_id"))
-        parameters = {"states": list(states), "id": job_id, "actor": actor, "max_id": highest["id"] if highest else 0}
+        parameters = {
+            "states": list(states),
+            "id": job_id,
+            "actor": actor,
+            "max_id": highest["id"] if highest else 0,
+        }
         total = 0
         while True:
             row = await self._db.fetch_one(sql("jobs", "delete_jobs"), parameters)

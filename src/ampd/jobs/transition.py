@@ -34,8 +34,8 @@ async def apply_transition(
 ) -> Row | None:
     """Apply ``transition`` inside the caller's transaction: state, attempt, execution and event together.
 
-    With a ``lease`` (every write of a worker) it counts only while that lease is the current one. None: nothing has changed, because the job is in no
-    state that the table allows, or the lease is stale.
+    With a ``lease`` (every write of a worker) it counts only while that lease is the current one. None: nothing has
+    changed, because the job is in no state that the table allows, or the lease is stale.
     """
     moves = targets(transition)
     parameters = {

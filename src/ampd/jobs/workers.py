@@ -87,7 +87,9 @@ class WorkerIdentity:
 class WorkerSession:
     """The dedicated connection of a worker's heartbeat thread (synchronous). It holds the lock on the worker's name."""
 
-    def __init__(self, connection: psycopg.Connection[DictRow], identity: WorkerIdentity, *, lease_seconds: float) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[DictRow], identity: WorkerIdentity, *, lease_seconds: float
+    ) -> None:
         self._connection = connection
         self._identity = identity
         self._lease_seconds = lease_seconds
@@ -125,7 +127,8 @@ class WorkerSession:
         if row is None:
             node_id = self._identity.node_id
             raise AmpError(
-                ErrorCode.NODE_ID_IN_USE, f"another process has taken the node id '{node_id}'; this one lets go of its jobs and ends"
+                ErrorCode.NODE_ID_IN_USE,
+                f"another process has taken the node id '{node_id}'; this one lets go of its jobs and ends",
             )
         return [
             WantedJob(job_id=wanted["job_id"], state=JobState(wanted["state"]), lease_epoch=wanted["lease_epoch"])

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from ampd.metadata_db.pool import Connection, MetadataDb, Row, shown_url
+from ampd.metadata_db.embedded import EmbeddedPostgres
+from ampd.metadata_db.migrate import migrate, pending_migrations, require_migrated
+from ampd.metadata_db.pool import Connection, MetadataDb, Row
 from ampd.metadata_db.queries import sql
 
-__all__ = ["Connection", "MetadataDb", "Row", "shown_url", "sql"]
+__all__ = [
+    "Connection",
+    "EmbeddedPostgres",
+    "MetadataDb",
+    "Row",
+    "migrate",
+    "pending_migrations",
+    "require_migrated",
+    "sql",
+]

@@ -6,33 +6,28 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, LiteralString
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.telemetry import redact
 
 # Every session speaks UTC and gives up on a statement or a lock that hangs: no await on the database is without an end.
-SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+SESSION_OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+)
 CONNECT_TIMEOUT_SECONDS = 5
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[DictRow]
-
-
-def shown_url(url: str) -> str:
-    """Return ``url`` without user name, password and parameters: fit for messages and logs."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or '(local socket)'}{port}{parts.path}"
 
 
 def unreachable(url: str, error: BaseException) -> AmpError:
     """Return the error that tells an operator that PostgreSQL cannot be reached, and how to go on."""
     return AmpError(
         ErrorCode.METADATA_DB_UNREACHABLE,
-        f"cannot reach the metadata database at {shown_url(url)}: {describe_exception(error).strip()}. "
+        f"cannot reach the metadata database at {redact(url)}: {describe_exception(error).strip()}. "
         "Check metadata_db.url in the config file (or AMP_CONFIG_METADATA_DB__URL) and that PostgreSQL accepts connections",
         recoverable=True,
     )

@@ -11,7 +11,8 @@ from typing import LiteralString, cast
 def sql(room: str, operation: str) -> LiteralString:
     """Return the text of ``ampd/<room>/sql/<operation>.sql``.
 
-    The files are part of the package, so their text is as trusted as our own source: that is why it counts as a literal.
+    The files are part of the package, so their text is as trusted as our own source: that is why it counts as a
+    literal.
     """
     text = files(f"ampd.{room}").joinpath("sql", f"{operation}.sql").read_text(encoding="utf-8")
-    return cast(LiteralString, text)
+    return cast("LiteralString", text)

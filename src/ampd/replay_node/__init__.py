@@ -1,0 +1,37 @@
+"""A JSON-RPC node that serves recorded EVM blocks: the node of the demo, of tests and of benchmarks."""
+
+from ampd.replay_node.chain import ReplayChain, build_chain, load_recorded_chain
+from ampd.replay_node.faults import (
+    ChangeResult,
+    Delay,
+    DropConnection,
+    ErrorAnswer,
+    Fault,
+    FaultChooser,
+    HttpAnswer,
+    ReplaceResult,
+    RpcCall,
+)
+from ampd.replay_node.recorded import RecordedBlock, read_recorded_blocks
+from ampd.replay_node.server import ReplayNode, run_replay_node
+from ampd.replay_node.template import BlockIdentity
+
+__all__ = [
+    "BlockIdentity",
+    "ChangeResult",
+    "Delay",
+    "DropConnection",
+    "ErrorAnswer",
+    "Fault",
+    "FaultChooser",
+    "HttpAnswer",
+    "RecordedBlock",
+    "ReplaceResult",
+    "ReplayChain",
+    "ReplayNode",
+    "RpcCall",
+    "build_chain",
+    "load_recorded_chain",
+    "read_recorded_blocks",
+    "run_replay_node",
+]

@@ -1,1 +1,3 @@
-"""Where blocks come from. Each source turns block numbers into Arrow tables of one schema (:mod:`ampd.chain.tables`)."""
+"""Where blocks come from. Each source turns block numbers into Arrow tables of one schema
+(:mod:`ampd.chain.tables`).
+"""

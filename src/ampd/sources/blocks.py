@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +13,9 @@ import pyarrow as pa
 class BlockBatch:
     """Consecutive blocks as tables.
 
-    ``tables`` maps each name of :data:`ampd.chain.tables.TABLES` to its rows, sorted. ``start_parent_hash`` is the parent of the first
-    block and ``end_hash`` the hash of the last one (32 bytes each); ``end_timestamp`` is in Unix seconds; ``source_bytes`` counts what was decoded.
+    ``tables`` maps each name of :data:`ampd.chain.tables.TABLES` to its rows, sorted. ``start_parent_hash`` is the
+    parent of the first block and ``end_hash`` the hash of the last one (32 bytes each); ``end_timestamp`` is in Unix
+    seconds; ``source_bytes`` counts what was decoded.
     """
 
     start_block: int
@@ -29,13 +30,13 @@ class BlockBatch:
 class BlockSource(Protocol):
     """A chain that can be read. Errors are :class:`ampd.errors.AmpError`, recoverable when a later try may succeed."""
 
-    async def check_network(self) -> None:
-        """Make sure that the endpoint serves the network that the dataset wants."""
+    async def chain_id(self) -> int:
+        """Return the chain's id (EIP-155); NETWORK_MISMATCH when it is not the network that was asked for."""
 
     async def latest_block(self, *, finalized: bool) -> int | None:
         """Return the number of the newest (finalized) block, or None when the chain has none."""
 
-    def read(self, start_block: int, end_block: int) -> AsyncIterator[BlockBatch]:
+    def read(self, start_block: int, end_block: int) -> AsyncGenerator[BlockBatch, None]:
         """Give the blocks of the range, both ends included, in ascending order and without gaps."""
 
     async def close(self) -> None:

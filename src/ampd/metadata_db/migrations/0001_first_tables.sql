@@ -73,6 +73,13 @@ CREATE TABLE job_attempts (
     PRIMARY KEY (job_id, lease_epoch)
 );
 
+-- What the handler reports while it runs, apart from `jobs`: it changes often.
+CREATE TABLE job_progress (
+    job_id     bigint PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+    data       jsonb NOT NULL,
+    updated_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
 -- Append-only. No foreign key: the history of a job outlives the job (design section 4.6).
 CREATE TABLE job_events (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,7 +1,8 @@
 """JSON-RPC answers read by Arrow's JSON reader, straight into columns of text.
 
-An answer body is one JSON object, so several bodies, one per line, are one input for the reader. Keys that these schemas do not
-name make the reader refuse the input (``strict``): the caller then reads again without them and keeps them as ``extra``.
+An answer body is one JSON object, so several bodies, one per line, are one input for the reader. Keys that these
+schemas do not name make the reader refuse the input (``strict``): the caller then reads again without them and keeps
+them as ``extra``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Is this answer the chain's? What can be told without hashing (extraction rules 1 to 4): counts, order, links, block hashes.
+"""Is this answer the chain's? What can be told without hashing (extraction rules 1 to 4): counts, order, links, block
+hashes.
 
-Every failure names the block and what broke. All are recoverable: another try, or another endpoint, may answer rightly; a node that
-keeps answering so is shown by the job's ``last_error``.
+Every failure names the block and what broke. All are recoverable: another try, or another endpoint, may answer rightly;
+a node that keeps answering so is shown by the job's ``last_error``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def check_answer_ids(ids: pa.ChunkedArray, numbers: Numbers) -> None:
     for number, answer in zip(numbers, answered, strict=True):
         if answer != number:
             _refuse(
-                ErrorCode.NODE_ANSWER_MALFORMED, number, f"the node's answer has id {answer}, the request had id {number}"
+                ErrorCode.NODE_ANSWER_MALFORMED,
+                number,
+                f"the node's answer has id {answer}, the request had id {number}",
             )
 
 
@@ -50,7 +53,11 @@ def check_all_present(headers: pa.StructArray, numbers: Numbers) -> None:
     """Refuse ``null`` where a block should be."""
     position = _first(headers.is_null().to_numpy(zero_copy_only=False))
     if position is not None:
-        _refuse(ErrorCode.BLOCK_NOT_AVAILABLE, numbers[position], "the node answered null: it does not have this block (yet)")
+        _refuse(
+            ErrorCode.BLOCK_NOT_AVAILABLE,
+            numbers[position],
+            "the node answered null: it does not have this block (yet)",
+        )
 
 
 def check_receipts_present(lists: pa.ListArray, numbers: Numbers) -> None:
@@ -82,7 +89,9 @@ def check_block_numbers(answered: pa.UInt64Array, numbers: Numbers) -> None:
     position = _first(_differs(answered, pa.array(numbers, pa.uint64())))
     if position is not None:
         _refuse(
-            ErrorCode.BLOCK_NUMBER_MISMATCH, numbers[position], f"the node sent block {answered[position]} instead of it"
+            ErrorCode.BLOCK_NUMBER_MISMATCH,
+            numbers[position],
+            f"the node sent block {answered[position]} instead of it",
         )
 
 
@@ -182,21 +191,29 @@ def check_logs(
     log_receipt: Indices,
     numbers: Numbers,
 ) -> None:
-    """Refuse logs that were removed by a reorg, belong elsewhere, or are not numbered 0, 1, 2, … through their block."""
+    """Refuse logs that were removed by a reorg, belong elsewhere, or are not numbered 0, 1, 2, … through their
+    block.
+    """
     log_block = receipt_block[log_receipt]
     removed = logs.field("removed").fill_null(False).to_numpy(zero_copy_only=False)
     position = _first(removed)
     if position is not None:
-        _refuse(ErrorCode.LOG_REMOVED, numbers[int(log_block[position])], "a log is marked as removed: the block was reorganised")
+        _refuse(
+            ErrorCode.LOG_REMOVED,
+            numbers[int(log_block[position])],
+            "a log is marked as removed: the block was reorganised",
+        )
     owners = pa.array(log_receipt)
     hashes = decode_data(headers.field("hash"), 32).take(pa.array(log_block))
     wrong_place = (
         _differs(decode_data(logs.field("blockHash"), 32), hashes)
         | _differs(
-            decode_data(logs.field("transactionHash"), 32), decode_data(receipts.field("transactionHash"), 32).take(owners)
+            decode_data(logs.field("transactionHash"), 32),
+            decode_data(receipts.field("transactionHash"), 32).take(owners),
         )
         | _differs(
-            decode_uint64(logs.field("transactionIndex")), decode_uint64(receipts.field("transactionIndex")).take(owners)
+            decode_uint64(logs.field("transactionIndex")),
+            decode_uint64(receipts.field("transactionIndex")).take(owners),
         )
     )
     position = _first(wrong_place)

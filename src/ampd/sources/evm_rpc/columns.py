@@ -24,7 +24,8 @@ from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TABLES, TIMESTAMP
 Indices = npt.NDArray[np.int64]
 Columns = dict[str, pa.Array]
 
-# EIP-2718 types whose every field has a column: legacy, 2930, 1559, 4844, 7702. Others keep their whole object in `extra`.
+# EIP-2718 types whose every field has a column: legacy, 2930, 1559, 4844, 7702. Others keep their whole object in
+# `extra`.
 KNOWN_TYPES = (0, 1, 2, 3, 4)
 _NANOSECONDS = 1_000_000_000
 _FIRST_EIP155_V = 35
@@ -33,7 +34,9 @@ _CHAIN_ID_LIMIT = pa.scalar(Decimal(2**64), WEI)
 
 @dataclass(frozen=True)
 class Context:
-    """The objects of some blocks, checked: receipts stand in the order of their transactions, logs in the order of their receipts."""
+    """The objects of some blocks, checked: receipts stand in the order of their transactions, logs in the order of
+    their receipts.
+    """
 
     headers: pa.StructArray
     transactions: pa.StructArray
@@ -115,14 +118,17 @@ def _blocks(context: Context) -> Columns:
 
 
 def _block_extra(headers: pa.StructArray) -> pa.StringArray:
-    """Return what the standard header fields leave without a column: the block's size, and its uncles when there are any."""
+    """Return what the standard header fields leave without a column: the block's size, and its uncles when there are
+    any.
+    """
     size = pc.binary_join_element_wise('{"size":"', headers.field("size"), '"}', "", null_handling="emit_null")
     uncles = headers.field("uncles")
     with_uncles = pc.greater(pc.list_value_length(uncles).fill_null(0), 0)
     if not with_uncles.true_count:
         return size
     texts = [
-        _size_and_uncles(text, hashes) for text, hashes in zip(headers.field("size").to_pylist(), uncles.to_pylist(), strict=True)
+        _size_and_uncles(text, hashes)
+        for text, hashes in zip(headers.field("size").to_pylist(), uncles.to_pylist(), strict=True)
     ]
     return pc.if_else(with_uncles, pa.array(texts, pa.string()), size)
 
@@ -288,9 +294,7 @@ def _topics(lists: pa.ListArray) -> Columns:
     columns = {}
     for place in range(4):
         indices = pa.array(starts + place, mask=lengths <= place)
-        columns[f"topic{place}"] = (
-            topics.take(indices) if len(topics) else pa.nulls(len(lists), pa.binary(32))
-        )
+        columns[f"topic{place}"] = topics.take(indices) if len(topics) else pa.nulls(len(lists), pa.binary(32))
     return columns
 
 

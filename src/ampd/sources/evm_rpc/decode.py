@@ -1,7 +1,7 @@
 """From the bodies of JSON-RPC answers to the tables of :mod:`ampd.chain.tables`, a column at a time (design 7.2).
 
-Decoding has two steps, because receipts are asked for by the hash of their block: :func:`decode_blocks`, then :func:`decode_receipts`.
-Both are pure and may run on any thread.
+Decoding has two steps, because receipts are asked for by the hash of their block: :func:`decode_blocks`, then
+:func:`decode_receipts`. Both are pure and may run on any thread.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Indices = npt.NDArray[np.int64]
 class DecodedBlocks:
     """Consecutive blocks whose receipts are still to come.
 
-    ``headers`` and ``transactions`` are the node's objects as columns of text; ``transaction_block`` gives, for each transaction, the
-    position of its block; ``hashes`` are the block hashes as the node wrote them; ``has_unknown_keys`` says that there is more in
-    ``bodies`` than in the columns.
+    ``headers`` and ``transactions`` are the node's objects as columns of text; ``transaction_block`` gives, for each
+    transaction, the position of its block; ``hashes`` are the block hashes as the node wrote them; ``has_unknown_keys``
+    says that there is more in ``bodies`` than in the columns.
     """
 
     numbers: Sequence[int]
@@ -53,7 +53,8 @@ class DecodedBlocks:
 def decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> DecodedBlocks:
     """Decode answers of ``eth_getBlockByNumber(number, true)``; the answers' ids are the block numbers.
 
-    :raises AmpError: NODE_ANSWER_MALFORMED, BLOCK_NOT_AVAILABLE, BLOCK_NUMBER_MISMATCH, PARENT_HASH_MISMATCH, TRANSACTION_ORDER_MISMATCH.
+    :raises AmpError: NODE_ANSWER_MALFORMED, BLOCK_NOT_AVAILABLE, BLOCK_NUMBER_MISMATCH, PARENT_HASH_MISMATCH,
+    TRANSACTION_ORDER_MISMATCH.
     """
     table, has_unknown_keys = _read(bodies, BLOCK_ANSWER, expect_unknown_keys)
     headers = _whole(table.column("result"))
@@ -61,7 +62,9 @@ def decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], *, expect_unk
     checks.check_all_present(headers, numbers)
     with _named_in_errors("block", numbers):
         checks.check_block_numbers(decode_uint64(headers.field("number")), numbers)
-        checks.check_links(decode_data(headers.field("hash"), 32), decode_data(headers.field("parentHash"), 32), numbers)
+        checks.check_links(
+            decode_data(headers.field("hash"), 32), decode_data(headers.field("parentHash"), 32), numbers
+        )
         lists = headers.field("transactions")
         checks.check_no_nulls(lists, "transactions", numbers)
         transactions, transaction_block = _flatten(lists, "transactions", numbers)
@@ -78,9 +81,11 @@ def decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], *, expect_unk
 
 
 def decode_receipts(blocks: DecodedBlocks, bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> BlockBatch:
-    """Decode answers of ``eth_getBlockReceipts`` for :meth:`DecodedBlocks.blocks_with_transactions`, and put the tables together.
+    """Decode answers of ``eth_getBlockReceipts`` for :meth:`DecodedBlocks.blocks_with_transactions`, and put the tables
+    together.
 
-    :raises AmpError: NODE_ANSWER_MALFORMED, RECEIPTS_NOT_AVAILABLE, RECEIPT_COUNT_MISMATCH, RECEIPT_BLOCK_MISMATCH, RECEIPT_ORDER_MISMATCH,
+    :raises AmpError: NODE_ANSWER_MALFORMED, RECEIPTS_NOT_AVAILABLE, RECEIPT_COUNT_MISMATCH, RECEIPT_BLOCK_MISMATCH,
+    RECEIPT_ORDER_MISMATCH,
         LOG_INDEX_MISMATCH, LOG_REMOVED.
     """
     positions = np.asarray(blocks.blocks_with_transactions(), dtype=np.int64)
@@ -89,10 +94,14 @@ def decode_receipts(blocks: DecodedBlocks, bodies: Sequence[bytes], *, expect_un
         raise ValueError(f"{len(positions)} blocks have receipts, {len(bodies)} answers were given")
     receipts, receipt_block, has_unknown_keys = _read_receipts(bodies, positions, numbers, expect_unknown_keys)
     with _named_in_errors("receipts", numbers):
-        checks.check_receipts(blocks.headers, blocks.transactions, blocks.transaction_block, receipts, receipt_block, numbers)
+        checks.check_receipts(
+            blocks.headers, blocks.transactions, blocks.transaction_block, receipts, receipt_block, numbers
+        )
         logs, log_receipt = _flatten(receipts.field("logs"), "logs", numbers, receipt_block)
         checks.check_logs(blocks.headers, receipts, receipt_block, logs, log_receipt, numbers)
-        context = columns.Context(blocks.headers, blocks.transactions, blocks.transaction_block, receipts, logs, log_receipt)
+        context = columns.Context(
+            blocks.headers, blocks.transactions, blocks.transaction_block, receipts, logs, log_receipt
+        )
         tables = columns.build_tables(context)
     if blocks.has_unknown_keys or has_unknown_keys or columns.needs_whole_objects(tables["transactions"]):
         tables = extras.add_extras(tables, blocks.bodies, bodies)

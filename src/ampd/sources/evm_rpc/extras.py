@@ -1,7 +1,7 @@
 """The ``extra`` columns: what a node says and no column holds. The exceptional path, object by object.
 
-Standard Ethereum answers never come here. Answers of other chains do (their extra fields are rows' worth of facts), and so do
-transactions of a type that the columns do not cover: their whole object is kept.
+Standard Ethereum answers never come here. Answers of other chains do (their extra fields are rows' worth of facts), and
+so do transactions of a type that the columns do not cover: their whole object is kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _WITHDRAWAL_KEYS = _keys(answers.WITHDRAWAL)
 def add_extras(
     tables: dict[str, pa.Table], block_bodies: Sequence[bytes], receipt_bodies: Sequence[bytes]
 ) -> dict[str, pa.Table]:
-    """Return ``tables`` with the ``extra`` columns of blocks, transactions and logs filled from the bodies they came from."""
+    """Return ``tables`` with the ``extra`` columns of blocks, transactions and logs filled from the bodies they came
+    from.
+    """
     blocks = [json.loads(body)["result"] for body in block_bodies]
     receipts = [receipt for body in receipt_bodies for receipt in json.loads(body)["result"]]
     transactions = [transaction for block in blocks for transaction in block["transactions"]]
@@ -69,7 +71,9 @@ def _block_extra(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def _transaction_extra(transaction: dict[str, Any], receipt: dict[str, Any]) -> dict[str, Any]:
-    """Return unknown keys of a transaction and of its receipt; of an unknown type, both objects (the logs have their table)."""
+    """Return unknown keys of a transaction and of its receipt; of an unknown type, both objects (the logs have their
+    table).
+    """
     if int(transaction.get("type") or "0x0", 16) not in KNOWN_TYPES:
         return {"transaction": transaction, "receipt": _unknown(receipt, frozenset({"logs", "logsBloom"}))}
     of_transaction = _unknown(transaction, _TRANSACTION_KEYS)

@@ -1,0 +1,81 @@
+# The two that matter: `make demo` and `make test`. Everything is installed into .venv and tests/node/node_modules by the targets themselves.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+.PHONY: demo
+demo: $(STAMPS)/runtime ## Extract 23 real blocks into a lake, and query it
+	@$(BIN)/ampd demo $(DEMO_ARGS)
+
+.PHONY: test
+test: lint $(STAMPS)/dev $(STAMPS)/node ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
+	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(STAMPS)/dev ## Extraction of 2,000 mainnet blocks end to end; one line of JSON at the end
+	$(BIN)/python benchmarks/extraction.py $(BENCH_ARGS)
+
+.PHONY: docs
+docs: $(STAMPS)/dev ## Write the generated pages under docs/reference again
+	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json
+	$(BIN)/python docs/generate.py
+
+.PHONY: lock
+lock: $(STAMPS)/bootstrap ## Resolve the dependencies of pyproject.toml again
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra demo pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra demo --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		requirements/bootstrap.in -o requirements/bootstrap.txt
+
+.PHONY: clean
+clean: ## Remove what the targets installed
+	rm -rf $(VENV) tests/node/node_modules
+
+$(STAMPS)/bootstrap: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "ampd needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/runtime: $(STAMPS)/bootstrap requirements/runtime.txt requirements/build.txt pyproject.toml
+	@echo "Installing ampd into $(VENV) …"
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements/runtime.txt -r requirements/build.txt
+	@$(BIN)/uv pip install --quiet --no-build-isolation --no-deps --python $(BIN)/python --editable .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/runtime requirements/dev.txt
+	@echo "Installing the tools for tests and checks …"
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements/dev.txt
+	@touch $@
+
+# The EVM node of the tests: native binaries at exact versions, npm takes the one that fits; no install script is needed. There is no lock file
+# because npm writes only the platform it runs on into it, and then refuses every other.
+$(STAMPS)/node: tests/node/package.json
+	@echo "Installing the EVM node for tests …"
+	@npm install --prefix tests/node --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@

@@ -1,0 +1,66 @@
+"""From a deploy request to a job of the engine."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from ampd.admin_api.errors import RequestRefusedError
+from ampd.admin_api.requests import DeployRequest
+from ampd.datasets import EvmRpcManifest, ProviderStore, ResolvedDataset
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import Deployment
+
+EXTRACTION_KIND: Final = "extraction"
+_MATERIALIZE_RAW: Final = "materialize-raw"
+
+
+def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
+    """Return the idempotency key of a dataset's extraction job: one job per manifest for ever (design section 4.1)."""
+    return sha256(f"{_MATERIALIZE_RAW}:{namespace}/{name}@{manifest_hash}".encode()).hexdigest()
+
+
+def extraction_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, request: DeployRequest) -> Deployment:
+    """Return the job that extracts ``dataset`` as ``request`` wants it.
+
+    :raises AmpError: INVALID_BODY when it would end before it starts.
+    """
+    end_block = None if request.end_block is None else str(request.end_block)
+    if end_block is not None and end_block.isdecimal() and int(end_block) < manifest.start_block:
+        raise AmpError(
+            ErrorCode.INVALID_BODY,
+            f"end_block {end_block} lies before the dataset's start block {manifest.start_block}",
+        )
+    return Deployment(
+        kind=EXTRACTION_KIND,
+        idempotency_key=extraction_key(dataset.namespace, dataset.name, dataset.manifest_hash),
+        input={
+            "kind": _MATERIALIZE_RAW,
+            "end_block": end_block,
+            "max_writers": request.parallelism,
+            "dataset_namespace": dataset.namespace,
+            "dataset_name": dataset.name,
+            "dataset_version": dataset.version or dataset.revision,
+            "manifest_hash": dataset.manifest_hash,
+            "verify": request.verify,
+        },
+        worker_selector=request.worker_id,
+        priority=request.priority,
+    )
+
+
+async def require_provider(providers: ProviderStore, manifest: EvmRpcManifest) -> None:
+    """Make sure that the blocks of ``manifest`` can come from somewhere.
+
+    :raises AmpError: PROVIDER_NOT_FOUND, with how to add one.
+    """
+    known = await providers.list_all()
+    if any(provider.kind == manifest.kind and provider.network == manifest.network for provider in known):
+        return
+    others = ", ".join(f"{provider.name} ({provider.kind}, {provider.network})" for provider in known) or "none"
+    raise RequestRefusedError(
+        ErrorCode.PROVIDER_NOT_FOUND,
+        f"no provider of kind {manifest.kind!r} for network {manifest.network!r} (there are: {others}); "
+        "add one: ampctl provider register NAME FILE.toml",
+        status=400,
+    )

@@ -1,0 +1,163 @@
+"""How errors leave the Admin API: one table from error codes to HTTP statuses, one body for all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ampd.admin_api.models import ErrorBody
+from ampd.errors import AmpError, ErrorCode
+
+log = structlog.get_logger(__name__)
+
+_STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
+    400: (
+        ErrorCode.INVALID_PATH,
+        ErrorCode.INVALID_BODY,
+        ErrorCode.INVALID_QUERY_PARAMETERS,
+        ErrorCode.INVALID_QUERY_PARAM,
+        ErrorCode.LIMIT_TOO_LARGE,
+        ErrorCode.LIMIT_INVALID,
+        ErrorCode.INVALID_JOB_ID,
+        ErrorCode.INVALID_WORKER_ID,
+        ErrorCode.INVALID_PAYLOAD_FORMAT,
+        ErrorCode.INVALID_MANIFEST,
+        ErrorCode.MANIFEST_VALIDATION_ERROR,
+        ErrorCode.INVALID_REFERENCE,
+        ErrorCode.INVALID_HASH,
+        ErrorCode.INVALID_REQUEST_BODY,
+        ErrorCode.INVALID_PROVIDER_NAME,
+        ErrorCode.INVALID_PROVIDER,
+        ErrorCode.UNKNOWN_JOB_KIND,
+    ),
+    403: (ErrorCode.CROSS_ORIGIN_REFUSED,),
+    404: (
+        ErrorCode.NOT_FOUND,
+        ErrorCode.JOB_NOT_FOUND,
+        ErrorCode.EVENT_NOT_FOUND,
+        ErrorCode.WORKER_NOT_FOUND,
+        ErrorCode.MANIFEST_NOT_FOUND,
+        ErrorCode.DATASET_NOT_FOUND,
+        ErrorCode.PROVIDER_NOT_FOUND,
+    ),
+    405: (ErrorCode.METHOD_NOT_ALLOWED,),
+    409: (ErrorCode.JOB_CONFLICT, ErrorCode.ACTIVE_JOB_CONFLICT),
+    413: (ErrorCode.REQUEST_TOO_LARGE,),
+    503: (ErrorCode.METADATA_DB_UNREACHABLE,),
+}
+STATUS_OF: Final[dict[ErrorCode, int]] = {code: status for status, codes in _STATUS_GROUPS.items() for code in codes}
+INTERNAL_STATUS: Final = 500
+
+# What a bad path parameter is called, by the first part of the path.
+_PATH_CODES: Final = {
+    "jobs": ErrorCode.INVALID_JOB_ID,
+    "workers": ErrorCode.INVALID_WORKER_ID,
+    "providers": ErrorCode.INVALID_PROVIDER_NAME,
+}
+# What a bad body is called, by the route; elsewhere INVALID_BODY.
+_BODY_CODES: Final = {
+    "/datasets": ErrorCode.INVALID_PAYLOAD_FORMAT,
+    "/manifests": ErrorCode.INVALID_PAYLOAD_FORMAT,
+    "/providers": ErrorCode.INVALID_REQUEST_BODY,
+}
+_HTTP_CODES: Final = {
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.REQUEST_TOO_LARGE,
+}
+
+
+class RequestRefusedError(AmpError):
+    """An error whose HTTP status is another one than that of its code in :data:`STATUS_OF`."""
+
+    def __init__(self, code: ErrorCode, message: str, *, status: int) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+def status_of(error: AmpError) -> int:
+    """Return the HTTP status of ``error``."""
+    if isinstance(error, RequestRefusedError):
+        return error.status
+    return STATUS_OF.get(error.code, INTERNAL_STATUS)
+
+
+def error_response(code: ErrorCode, message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return the one form of an error: ``{"error_code", "error_message"}``."""
+    body = ErrorBody(error_code=code, error_message=message)
+    return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)
+
+
+def error_responses(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route for the specification: its error codes, grouped by status."""
+    by_status: dict[int, list[ErrorCode]] = defaultdict(list)
+    for code in (*codes, ErrorCode.INTERNAL_ERROR):
+        by_status[STATUS_OF.get(code, INTERNAL_STATUS)].append(code)
+    return {
+        status: {"model": ErrorBody, "description": " or ".join(group)} for status, group in sorted(by_status.items())
+    }
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every error of ``app`` its body: ours, those of request parsing, and those of routing."""
+    app.add_exception_handler(AmpError, _on_amp_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_amp_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AmpError)  # noqa: S101 - narrows the type that Starlette declares
+    status = status_of(error)
+    if status >= INTERNAL_STATUS:
+        log.error("request failed", error_code=error.code, error_message=error.message)
+    return error_response(error.code, error.message, status)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    errors = error.errors()
+    place = str(errors[0]["loc"][0])
+    code = _validation_code(place, request)
+    return error_response(code, _describe(place, errors, request), STATUS_OF[code])
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = _HTTP_CODES.get(error.status_code, ErrorCode.INVALID_BODY)
+    messages = {
+        404: f"there is no {request.url.path} here; /openapi.json lists the operations",
+        405: f"{request.url.path} does not take {request.method}; /openapi.json lists the operations",
+    }
+    message = messages.get(error.status_code, str(error.detail))
+    headers = dict(error.headers) if error.headers else None
+    return error_response(code, message, error.status_code, headers)
+
+
+def _validation_code(place: str, request: Request) -> ErrorCode:
+    if place == "query":
+        return ErrorCode.INVALID_QUERY_PARAMETERS
+    if place == "path":
+        return _PATH_CODES.get(request.url.path.split("/")[1], ErrorCode.INVALID_PATH)
+    return _BODY_CODES.get(request.url.path, ErrorCode.INVALID_BODY)
+
+
+def _describe(place: str, errors: Any, request: Request) -> str:
+    """Return what is wrong, without repeating values that the client sent: they may be secrets."""
+    if errors[0]["type"] == "json_invalid":
+        return f"the body is not JSON: {errors[0]['ctx']['error']} (character {errors[0]['loc'][-1]})"
+    media_type = request.headers.get("content-type", "")
+    if place == "body" and "json" not in media_type:
+        return "the body must be JSON: send it with the header 'Content-Type: application/json'"
+    return "; ".join(dict.fromkeys(_describe_one(error) for error in errors))
+
+
+def _describe_one(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"][1:])
+    what = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

@@ -1,0 +1,89 @@
+"""What happens to every request: an id, a limit for its body, no writes from foreign web pages, no leaking failure."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF, error_response
+from ampd.errors import AmpError, ErrorCode
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+REQUEST_ID_HEADER: Final = "X-Request-Id"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_TOO_LARGE: Final = f"the body is larger than {MAX_BODY_BYTES} bytes, the most that the Admin API takes"
+
+
+class RequestGuard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(receive, send)
+        refusal = _refusal(scope["method"], Headers(scope=scope))
+        if refusal is not None:
+            response = error_response(refusal.code, refusal.message, STATUS_OF[refusal.code])
+            await response(scope, receive, exchange.send)
+            return
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception:
+            log.exception("request failed", request_id=exchange.request_id, method=scope["method"], path=scope["path"])
+            if exchange.started:
+                raise
+            message = f"an unexpected error; the log of the Admin API has it under request id {exchange.request_id}"
+            response = error_response(ErrorCode.INTERNAL_ERROR, message, INTERNAL_STATUS)
+            await response(scope, receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its answer: counts what comes in, marks what goes out."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.request_id = uuid4().hex
+        self.started = False
+        self._receive = receive
+        self._send = send
+        self._received_bytes = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes > MAX_BODY_BYTES:
+            raise HTTPException(STATUS_OF[ErrorCode.REQUEST_TOO_LARGE], _TOO_LARGE)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+        await self._send(message)
+
+
+def _refusal(method: str, headers: Headers) -> AmpError | None:
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        return AmpError(ErrorCode.REQUEST_TOO_LARGE, _TOO_LARGE)
+    origin = headers.get("origin")
+    if method not in _SAFE_METHODS and origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        # A page of another site, open in an operator's browser, could otherwise stop jobs on localhost.
+        return AmpError(
+            ErrorCode.CROSS_ORIGIN_REFUSED,
+            "requests that change something are not taken from web pages of another origin; "
+            "use ampctl, or a client that sends no Origin header",
+        )
+    return None

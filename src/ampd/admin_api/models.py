@@ -1,0 +1,375 @@
+"""Bodies of answers, as the specification shows them. Timestamps are text: RFC 3339, UTC, ``Z``, whole seconds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ampd.jobs import JobState
+
+_HASH = "cb2f6c5d8e21c6b1b43e0c0a0fd0fd1b1f8d4dbd2a7a7c5e6b1f0c9d8e7f6a5b"
+_INSTANT = "2026-03-04T10:00:00Z"
+_LATER = "2026-03-04T11:30:00Z"
+
+Timestamp = Annotated[str, Field(examples=[_INSTANT], json_schema_extra={"format": "date-time"})]
+JsonObject = dict[str, Any]
+
+
+def _example(example: JsonObject) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class ErrorBody(BaseModel):
+    """Every error: a code for programs, a message for people."""
+
+    model_config = _example({"error_code": "JOB_NOT_FOUND", "error_message": "job '99' not found"})
+
+    error_code: str
+    error_message: str
+
+
+class JobDataset(BaseModel):
+    """The dataset that a job extracts. ``version`` is its semantic version, or else the revision that was deployed."""
+
+    namespace: str
+    name: str
+    version: str
+
+
+_JOB_EXAMPLE: JsonObject = {
+    "id": 12345,
+    "status": "RUNNING",
+    "lifecycle": "running",
+    "kind": "extraction",
+    "dataset": {"namespace": "ethereum", "name": "mainnet", "version": "1.0.0"},
+    "manifest_hash": _HASH,
+    "worker_id": "worker-01",
+    "node_id": "worker-01",
+    "descriptor": {
+        "kind": "materialize-raw",
+        "end_block": None,
+        "max_writers": 1,
+        "dataset_namespace": "ethereum",
+        "dataset_name": "mainnet",
+        "dataset_version": "1.0.0",
+        "manifest_hash": _HASH,
+        "verify": False,
+    },
+    "end_block": None,
+    "parallelism": 1,
+    "priority": 0,
+    "run_at": _INSTANT,
+    "retry_count": 0,
+    "last_error": None,
+    "waiting_for": None,
+    "created_at": _INSTANT,
+    "updated_at": _LATER,
+}
+
+
+class JobBody(BaseModel):
+    """A job. While no worker has it ``worker_id`` is null and ``node_id`` an empty text, for clients that want text."""
+
+    model_config = _example(_JOB_EXAMPLE)
+
+    id: int
+    status: str = Field(description=", ".join(JobState))
+    lifecycle: str = Field(description="scheduled, queued, running, paused, completed, cancelled or failed")
+    kind: str
+    dataset: JobDataset | None
+    manifest_hash: str | None
+    worker_id: str | None
+    node_id: str
+    descriptor: JsonObject
+    end_block: str | None
+    parallelism: int
+    priority: int
+    run_at: Timestamp
+    retry_count: int
+    last_error: JsonObject | None
+    waiting_for: str | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class DatasetJobBody(JobBody):
+    """A job of a dataset, with the names of the tables that it writes."""
+
+    model_config = _example(_JOB_EXAMPLE | {"tables": ["blocks", "transactions", "logs"]})
+
+    tables: list[str]
+
+
+class JobListBody(BaseModel):
+    """One page of jobs, the newest first. ``next_cursor`` is there only when there is a next page."""
+
+    model_config = _example({"jobs": [_JOB_EXAMPLE], "next_cursor": 12345})
+
+    jobs: list[JobBody]
+    next_cursor: int = 0
+
+
+class DatasetJobListBody(BaseModel):
+    """All jobs of a dataset's revision, the newest first."""
+
+    jobs: list[DatasetJobBody]
+
+
+class TableProgressBody(BaseModel):
+    """How far one table is: its contiguous canonical range from the dataset's start; nulls while there is none."""
+
+    current_block: int | None
+    start_block: int | None
+    files_count: int
+    total_size_bytes: int
+    row_count: int
+
+
+_PROGRESS_EXAMPLE: JsonObject = {
+    "job_id": 42,
+    "job_status": "RUNNING",
+    "tables": {
+        "blocks": {
+            "current_block": 21500000,
+            "start_block": 0,
+            "files_count": 1247,
+            "total_size_bytes": 137970286592,
+            "row_count": 21500001,
+        }
+    },
+    "end_block": 22000000,
+    "blocks_per_second": 215.5,
+    "eta_seconds": 2320,
+    "gaps": {"blocks": [[21600000, 21600999]]},
+    "gaps_truncated": False,
+    "last_error": None,
+}
+
+
+class ProgressBody(BaseModel):
+    """How far a job is. ``detail`` repeats ``last_error`` for a FAILED job and is absent otherwise."""
+
+    model_config = _example(_PROGRESS_EXAMPLE)
+
+    job_id: int
+    job_status: str
+    tables: dict[str, TableProgressBody]
+    end_block: int | None
+    blocks_per_second: float | None
+    eta_seconds: int | None
+    gaps: dict[str, list[tuple[int, int]]] = Field(description="missing ranges [from, to] per table, the lowest first")
+    gaps_truncated: bool = Field(description="true when a table has more gaps than the 100 that are shown")
+    last_error: JsonObject | None
+    detail: JsonObject | None = None
+
+
+class JobEventBody(BaseModel):
+    """One entry of a job's history. ``node_id`` is an empty text when no worker had part in it."""
+
+    model_config = _example(
+        {
+            "id": 7,
+            "job_id": 42,
+            "created_at": _INSTANT,
+            "event_type": "RUNNING",
+            "node_id": "worker-01",
+            "actor": "worker-01",
+            "from_state": "SCHEDULED",
+            "execution_number": 1,
+            "lease_epoch": 1,
+            "detail": None,
+        }
+    )
+
+    id: int
+    job_id: int
+    created_at: Timestamp
+    event_type: str = Field(description="the state that the job entered")
+    node_id: str
+    actor: str
+    from_state: str | None
+    execution_number: int
+    lease_epoch: int
+    detail: JsonObject | None
+
+
+class JobEventListBody(BaseModel):
+    """The history of a job, oldest first."""
+
+    job_id: int
+    events: list[JobEventBody]
+
+
+class WorkerInfoBody(BaseModel):
+    """The build of a worker; ``unknown`` where it does not tell."""
+
+    version: str = "unknown"
+    commit_sha: str = "unknown"
+    commit_timestamp: str = "unknown"
+    build_date: str = "unknown"
+
+
+class WorkerBody(BaseModel):
+    """A worker. ``live`` says that its last heartbeat is younger than a lease."""
+
+    model_config = _example(
+        {
+            "node_id": "worker-01",
+            "live": True,
+            "slots": 4,
+            "running_jobs": 1,
+            "info": {
+                "version": "0.1.0",
+                "commit_sha": "8b065bde9c1a2f3e4d5c6b7a8e9f0a1b2c3d4e5f",
+                "commit_timestamp": _INSTANT,
+                "build_date": _INSTANT,
+            },
+            "created_at": _INSTANT,
+            "registered_at": _INSTANT,
+            "heartbeat_at": _LATER,
+        }
+    )
+
+    node_id: str
+    live: bool
+    slots: int
+    running_jobs: int
+    info: WorkerInfoBody
+    created_at: Timestamp
+    registered_at: Timestamp
+    heartbeat_at: Timestamp
+
+
+class WorkerListBody(BaseModel):
+    """All workers that ever registered, the newest registration first."""
+
+    workers: list[WorkerBody]
+
+
+class DatasetSummaryBody(BaseModel):
+    """A dataset and its semantic versions, the highest first. ``latest_version`` is absent when there is none."""
+
+    model_config = _example(
+        {"namespace": "ethereum", "name": "mainnet", "latest_version": "1.10.0", "versions": ["1.10.0", "1.9.0"]}
+    )
+
+    namespace: str
+    name: str
+    latest_version: str = ""
+    versions: list[str]
+
+
+class DatasetListBody(BaseModel):
+    """All datasets."""
+
+    datasets: list[DatasetSummaryBody]
+
+
+class RegisteredDatasetBody(BaseModel):
+    """What POST /datasets has registered."""
+
+    namespace: str
+    name: str
+    version: str | None
+    manifest_hash: str
+    kind: str
+    start_block: int
+    finalized_blocks_only: bool
+    tables: list[str]
+
+
+class DatasetRevisionBody(BaseModel):
+    """One revision of a dataset: a version, a tag or a manifest hash, and what it stands for."""
+
+    namespace: str
+    name: str
+    revision: str
+    manifest_hash: str
+    kind: str
+    start_block: int
+    finalized_blocks_only: bool
+    tables: list[str]
+
+
+class DatasetVersionBody(BaseModel):
+    """A semantic version of a dataset."""
+
+    version: str
+    manifest_hash: str
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class SpecialTagsBody(BaseModel):
+    """The tags that move: ``latest`` is a version, ``dev`` a manifest hash; absent when not set."""
+
+    latest: str = ""
+    dev: str = ""
+
+
+class DatasetVersionsBody(BaseModel):
+    """All versions of a dataset, the highest first."""
+
+    namespace: str
+    name: str
+    versions: list[DatasetVersionBody]
+    special_tags: SpecialTagsBody
+
+
+class DeployedBody(BaseModel):
+    """The job that a deploy has started, or found at work with the same options."""
+
+    model_config = _example({"job_id": 42})
+
+    job_id: int
+
+
+class ManifestHashBody(BaseModel):
+    """A registered manifest: the SHA-256 of its canonical JSON."""
+
+    model_config = _example({"hash": _HASH})
+
+    hash: str
+
+
+class ManifestSummaryBody(BaseModel):
+    """A manifest and how many datasets use it."""
+
+    hash: str
+    kind: str
+    dataset_count: int
+
+
+class ManifestListBody(BaseModel):
+    """All manifests, by hash."""
+
+    manifests: list[ManifestSummaryBody]
+
+
+class ProviderBody(BaseModel):
+    """A provider: its name, kind and network, and its other settings with the secrets replaced."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "mainnet",
+                    "kind": "evm-rpc",
+                    "network": "mainnet",
+                    "url": "https://rpc.example.com/[redacted]",
+                }
+            ]
+        },
+    )
+
+    name: str
+    kind: str
+    network: str
+
+
+class ProviderListBody(BaseModel):
+    """All providers, by name."""
+
+    providers: list[ProviderBody]

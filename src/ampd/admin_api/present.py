@@ -1,0 +1,199 @@
+"""From what the stores give to what the wire shows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ampd.admin_api.models import (
+    DatasetJobBody,
+    DatasetRevisionBody,
+    DatasetSummaryBody,
+    DatasetVersionBody,
+    DatasetVersionsBody,
+    JobBody,
+    JobDataset,
+    JobEventBody,
+    ProgressBody,
+    ProviderBody,
+    RegisteredDatasetBody,
+    SpecialTagsBody,
+    TableProgressBody,
+    WorkerBody,
+    WorkerInfoBody,
+)
+from ampd.admin_api.redaction import redact_settings
+from ampd.admin_api.timestamps import rfc3339
+from ampd.data_store import ProgressSummary, TableProgress
+from ampd.datasets import (
+    DatasetSummary,
+    DatasetVersions,
+    EvmRpcManifest,
+    Provider,
+    RegisteredDataset,
+    ResolvedDataset,
+)
+from ampd.jobs import Job, JobEvent, JobState, Worker
+
+MAX_GAPS: Final = 100
+
+
+def job_body(job: Job) -> JobBody:
+    """Return the union of the seeds' job and the reference system's job (design section 5.1)."""
+    return JobBody(**_job_fields(job))
+
+
+def dataset_job_body(job: Job, tables: list[str]) -> DatasetJobBody:
+    """Return a job with the names of its tables."""
+    return DatasetJobBody(**_job_fields(job), tables=tables)
+
+
+def _job_fields(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "status": str(job.state),
+        "lifecycle": job.lifecycle,
+        "kind": job.kind,
+        "dataset": _dataset_of(job.input),
+        "manifest_hash": job.input.get("manifest_hash"),
+        "worker_id": job.worker_id,
+        "node_id": job.worker_id or "",
+        "descriptor": job.input,
+        "end_block": job.input.get("end_block"),
+        "parallelism": job.input.get("max_writers", 1),
+        "priority": job.priority,
+        "run_at": rfc3339(job.run_at),
+        "retry_count": job.retry_count,
+        "last_error": job.last_error,
+        "waiting_for": job.waiting_for,
+        "created_at": rfc3339(job.created_at),
+        "updated_at": rfc3339(job.updated_at),
+    }
+
+
+def _dataset_of(job_input: dict[str, Any]) -> JobDataset | None:
+    if "dataset_name" not in job_input:
+        return None
+    return JobDataset(
+        namespace=job_input["dataset_namespace"],
+        name=job_input["dataset_name"],
+        version=job_input["dataset_version"],
+    )
+
+
+def progress_body(job: Job, tables: dict[str, TableProgress], summary: ProgressSummary) -> ProgressBody:
+    """Return the seeds' progress, with rates, gaps and the last error beside it."""
+    failed = {"detail": job.last_error} if job.state is JobState.FAILED else {}
+    return ProgressBody(
+        job_id=job.id,
+        job_status=str(job.state),
+        tables={name: _table_progress_body(table) for name, table in tables.items()},
+        end_block=summary.end_block,
+        blocks_per_second=summary.blocks_per_second,
+        eta_seconds=summary.eta_seconds,
+        gaps={name: table.gaps[:MAX_GAPS] for name, table in tables.items()},
+        gaps_truncated=any(len(table.gaps) > MAX_GAPS for table in tables.values()),
+        last_error=job.last_error,
+        **failed,
+    )
+
+
+def _table_progress_body(table: TableProgress) -> TableProgressBody:
+    return TableProgressBody(
+        current_block=table.current_block,
+        start_block=table.start_block,
+        files_count=table.files_count,
+        total_size_bytes=table.total_size_bytes,
+        row_count=table.row_count,
+    )
+
+
+def event_body(event: JobEvent) -> JobEventBody:
+    """Return one entry of a job's history."""
+    return JobEventBody(
+        id=event.id,
+        job_id=event.job_id,
+        created_at=rfc3339(event.created_at),
+        event_type=event.event_type,
+        node_id=event.node_id or "",
+        actor=event.actor,
+        from_state=event.from_state,
+        execution_number=event.execution_number,
+        lease_epoch=event.lease_epoch,
+        detail=event.detail,
+    )
+
+
+def worker_body(worker: Worker) -> WorkerBody:
+    """Return a worker; parts of its build that it does not tell are ``unknown``."""
+    known = {key: value for key, value in worker.info.items() if isinstance(value, str) and value}
+    return WorkerBody(
+        node_id=worker.node_id,
+        live=worker.live,
+        slots=worker.slots,
+        running_jobs=worker.running_jobs,
+        info=WorkerInfoBody.model_validate(known),
+        created_at=rfc3339(worker.created_at),
+        registered_at=rfc3339(worker.registered_at),
+        heartbeat_at=rfc3339(worker.heartbeat_at),
+    )
+
+
+def dataset_summary_body(dataset: DatasetSummary) -> DatasetSummaryBody:
+    """Return a dataset; ``latest_version`` is absent when it has no version."""
+    latest = {"latest_version": dataset.latest_version} if dataset.latest_version else {}
+    return DatasetSummaryBody(namespace=dataset.namespace, name=dataset.name, versions=dataset.versions, **latest)
+
+
+def dataset_versions_body(dataset: DatasetVersions) -> DatasetVersionsBody:
+    """Return the versions of a dataset; tags that are not set are absent."""
+    tags = {"latest": dataset.latest_version, "dev": dataset.dev_hash}
+    return DatasetVersionsBody(
+        namespace=dataset.namespace,
+        name=dataset.name,
+        versions=[
+            DatasetVersionBody(
+                version=tag.version,
+                manifest_hash=tag.manifest_hash,
+                created_at=rfc3339(tag.created_at),
+                updated_at=rfc3339(tag.updated_at),
+            )
+            for tag in dataset.versions
+        ],
+        special_tags=SpecialTagsBody(**{tag: value for tag, value in tags.items() if value is not None}),
+    )
+
+
+def registered_dataset_body(dataset: RegisteredDataset) -> RegisteredDatasetBody:
+    """Return what a registration has stored."""
+    return RegisteredDatasetBody(
+        namespace=dataset.namespace,
+        name=dataset.name,
+        version=dataset.version,
+        manifest_hash=dataset.manifest_hash,
+        kind=dataset.kind,
+        start_block=dataset.start_block,
+        finalized_blocks_only=dataset.finalized_blocks_only,
+        tables=dataset.tables,
+    )
+
+
+def revision_body(dataset: ResolvedDataset, manifest: EvmRpcManifest) -> DatasetRevisionBody:
+    """Return what a revision stands for."""
+    return DatasetRevisionBody(
+        namespace=dataset.namespace,
+        name=dataset.name,
+        revision=dataset.revision,
+        manifest_hash=dataset.manifest_hash,
+        kind=manifest.kind,
+        start_block=manifest.start_block,
+        finalized_blocks_only=manifest.finalized_blocks_only,
+        tables=manifest.table_names,
+    )
+
+
+def provider_body(provider: Provider) -> ProviderBody:
+    """Return a provider without its secrets."""
+    settings = {key: value for key, value in provider.config.items() if key not in {"name", "kind", "network"}}
+    return ProviderBody.model_validate(
+        redact_settings(settings) | {"name": provider.name, "kind": provider.kind, "network": provider.network}
+    )

@@ -1,0 +1,1 @@
+"""The operations of the Admin API, one file per noun."""

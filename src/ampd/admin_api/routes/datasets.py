@@ -1,0 +1,178 @@
+"""Datasets: register, deploy, look."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from ampd.admin_api.deployment import extraction_deployment, require_provider
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.models import (
+    DatasetJobListBody,
+    DatasetListBody,
+    DatasetRevisionBody,
+    DatasetSummaryBody,
+    DatasetVersionsBody,
+    DeployedBody,
+    RegisteredDatasetBody,
+)
+from ampd.admin_api.present import (
+    dataset_job_body,
+    dataset_summary_body,
+    dataset_versions_body,
+    registered_dataset_body,
+    revision_body,
+)
+from ampd.admin_api.requests import DeployRequest, RegisterDatasetRequest
+from ampd.admin_api.services import ACTOR, ServicesParameter
+from ampd.datasets import DatasetName, DatasetSummary, Reference, parse_manifest
+from ampd.errors import AmpError, ErrorCode
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+Namespace = Annotated[str, Path(description="namespace of the dataset")]
+Name = Annotated[str, Path(description="name of the dataset")]
+Revision = Annotated[str, Path(description="a semantic version, `latest`, `dev` or a manifest hash")]
+_OF_A_NAME = (ErrorCode.INVALID_PATH, ErrorCode.DATASET_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE)
+_OF_A_REVISION = (*_OF_A_NAME, ErrorCode.MANIFEST_NOT_FOUND)
+
+
+def _dataset_name(namespace: str, name: str) -> DatasetName:
+    try:
+        return DatasetName(namespace, name)
+    except AmpError as error:
+        raise AmpError(ErrorCode.INVALID_PATH, error.message) from None
+
+
+def _reference(namespace: str, name: str, revision: str) -> Reference:
+    try:
+        return Reference(namespace, name, revision)
+    except AmpError as error:
+        raise AmpError(ErrorCode.INVALID_PATH, error.message) from None
+
+
+@router.get(
+    "",
+    operation_id="list_datasets",
+    response_model_exclude_unset=True,
+    responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE),
+)
+async def list_datasets(services: ServicesParameter) -> DatasetListBody:
+    """List all datasets."""
+    return DatasetListBody(datasets=[dataset_summary_body(item) for item in await services.datasets.list_all()])
+
+
+@router.post(
+    "",
+    operation_id="register_dataset",
+    status_code=201,
+    responses=error_responses(
+        ErrorCode.INVALID_PAYLOAD_FORMAT,
+        ErrorCode.INVALID_MANIFEST,
+        ErrorCode.INVALID_REFERENCE,
+        ErrorCode.INVALID_HASH,
+        ErrorCode.MANIFEST_NOT_FOUND,
+        ErrorCode.REQUEST_TOO_LARGE,
+        ErrorCode.METADATA_DB_UNREACHABLE,
+    ),
+)
+async def register_dataset(body: RegisterDatasetRequest, services: ServicesParameter) -> RegisteredDatasetBody:
+    """Register a manifest under a name. The tag `dev` points at it, and so does `version` when given."""
+    manifest = body.manifest if isinstance(body.manifest, str) else parse_manifest(body.manifest)
+    registered = await services.datasets.register(body.namespace, body.name, body.version, manifest)
+    return registered_dataset_body(registered)
+
+
+@router.get(
+    "/{namespace}/{name}",
+    operation_id="get_dataset",
+    response_model_exclude_unset=True,
+    responses=error_responses(*_OF_A_NAME),
+)
+async def get_dataset(namespace: Namespace, name: Name, services: ServicesParameter) -> DatasetSummaryBody:
+    """Return a dataset and its semantic versions."""
+    dataset = _dataset_name(namespace, name)
+    found = await services.datasets.versions(dataset.namespace, dataset.name)
+    versions = [tag.version for tag in found.versions]
+    return dataset_summary_body(DatasetSummary(found.namespace, found.name, found.latest_version, versions))
+
+
+@router.get(
+    "/{namespace}/{name}/versions",
+    operation_id="list_versions",
+    response_model_exclude_unset=True,
+    responses=error_responses(*_OF_A_NAME),
+)
+async def list_versions(namespace: Namespace, name: Name, services: ServicesParameter) -> DatasetVersionsBody:
+    """Return all versions and tags of a dataset, the highest version first."""
+    dataset = _dataset_name(namespace, name)
+    return dataset_versions_body(await services.datasets.versions(dataset.namespace, dataset.name))
+
+
+@router.get(
+    "/{namespace}/{name}/versions/{revision}", operation_id="get_revision", responses=error_responses(*_OF_A_REVISION)
+)
+async def get_revision(
+    namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
+) -> DatasetRevisionBody:
+    """Return what a revision stands for."""
+    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    return revision_body(dataset, await services.datasets.manifest(dataset.manifest_hash))
+
+
+@router.get(
+    "/{namespace}/{name}/versions/{revision}/manifest",
+    operation_id="get_revision_manifest",
+    responses=error_responses(*_OF_A_REVISION),
+)
+async def get_revision_manifest(
+    namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
+) -> dict[str, Any]:
+    """Return the manifest of a revision."""
+    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    return (await services.datasets.manifest(dataset.manifest_hash)).to_json()
+
+
+@router.post(
+    "/{namespace}/{name}/versions/{revision}/deploy",
+    operation_id="deploy_dataset",
+    status_code=202,
+    responses=error_responses(
+        *_OF_A_REVISION, ErrorCode.INVALID_BODY, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.REQUEST_TOO_LARGE
+    ),
+)
+async def deploy_dataset(
+    namespace: Namespace,
+    name: Name,
+    revision: Revision,
+    services: ServicesParameter,
+    body: DeployRequest | None = None,
+) -> DeployedBody:
+    """Start the extraction of a revision.
+
+    The same options while its job is active answer the same job, other options 409; a job that has ended runs again.
+    A deploy is taken when no worker is there: the job waits, and says for what. 400 PROVIDER_NOT_FOUND when no
+    provider has the network.
+    """
+    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    manifest = await services.datasets.manifest(dataset.manifest_hash)
+    deployment = extraction_deployment(dataset, manifest, body or DeployRequest())
+    await require_provider(services.providers, manifest)
+    job = await services.jobs.deploy(deployment, actor=ACTOR)
+    return DeployedBody(job_id=job.id)
+
+
+@router.get(
+    "/{namespace}/{name}/versions/{revision}/jobs",
+    operation_id="list_revision_jobs",
+    responses=error_responses(*_OF_A_REVISION),
+)
+async def list_revision_jobs(
+    namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
+) -> DatasetJobListBody:
+    """List the jobs of a revision in all states, the newest first, with their tables."""
+    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    tables = (await services.datasets.manifest(dataset.manifest_hash)).table_names
+    jobs = await services.jobs.list_of_dataset(dataset.namespace, dataset.name, dataset.manifest_hash)
+    return DatasetJobListBody(jobs=[dataset_job_body(job, tables) for job in jobs])

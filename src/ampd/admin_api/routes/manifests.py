@@ -1,0 +1,55 @@
+"""Manifests: register, look."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
+from ampd.admin_api.requests import JsonBody
+from ampd.admin_api.services import ServicesParameter
+from ampd.datasets import parse_hash, parse_manifest
+from ampd.errors import ErrorCode
+
+router = APIRouter(prefix="/manifests", tags=["manifests"])
+
+ManifestHash = Annotated[str, Path(alias="hash", description="SHA-256 of the canonical manifest, 64 hex digits")]
+
+
+@router.get("", operation_id="list_manifests", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE))
+async def list_manifests(services: ServicesParameter) -> ManifestListBody:
+    """List all manifests, by hash."""
+    manifests = await services.datasets.list_manifests()
+    return ManifestListBody(
+        manifests=[
+            ManifestSummaryBody(hash=item.hash, kind=item.kind, dataset_count=item.dataset_count) for item in manifests
+        ]
+    )
+
+
+@router.post(
+    "",
+    operation_id="register_manifest",
+    status_code=201,
+    responses=error_responses(
+        ErrorCode.INVALID_PAYLOAD_FORMAT,
+        ErrorCode.INVALID_MANIFEST,
+        ErrorCode.REQUEST_TOO_LARGE,
+        ErrorCode.METADATA_DB_UNREACHABLE,
+    ),
+)
+async def register_manifest(body: JsonBody, services: ServicesParameter) -> ManifestHashBody:
+    """Store a manifest; it is known by the hash of its canonical JSON."""
+    return ManifestHashBody(hash=await services.datasets.register_manifest(parse_manifest(body)))
+
+
+@router.get(
+    "/{hash}",
+    operation_id="get_manifest",
+    responses=error_responses(ErrorCode.INVALID_HASH, ErrorCode.MANIFEST_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE),
+)
+async def get_manifest(manifest_hash: ManifestHash, services: ServicesParameter) -> dict[str, Any]:
+    """Return a manifest."""
+    return (await services.datasets.manifest(parse_hash(manifest_hash))).to_json()

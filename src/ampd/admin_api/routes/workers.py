@@ -1,0 +1,39 @@
+"""Workers: look at them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from ampd.admin_api.errors import RequestRefusedError, error_responses
+from ampd.admin_api.models import WorkerBody, WorkerListBody
+from ampd.admin_api.present import worker_body
+from ampd.admin_api.requests import NodeId
+from ampd.admin_api.services import ServicesParameter
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import validate_node_id
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+
+
+@router.get("", operation_id="list_workers", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE))
+async def list_workers(services: ServicesParameter) -> WorkerListBody:
+    """List all workers, also those that are gone."""
+    return WorkerListBody(workers=[worker_body(worker) for worker in await services.workers.list_all()])
+
+
+@router.get(
+    "/{id}",
+    operation_id="get_worker",
+    responses=error_responses(
+        ErrorCode.INVALID_WORKER_ID, ErrorCode.WORKER_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE
+    ),
+)
+async def get_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
+    """Return one worker."""
+    try:
+        validate_node_id(node_id)
+    except AmpError as error:
+        reason = error.message.split(": ", 1)[-1]
+        message = f"invalid worker node ID: {reason} (in {node_id!r})"
+        raise RequestRefusedError(ErrorCode.INVALID_WORKER_ID, message, status=400) from None
+    return worker_body(await services.workers.get(node_id))

@@ -1,0 +1,1 @@
+"""The commands of ampctl, one file per noun."""

@@ -1,0 +1,151 @@
+"""`ampctl dataset`: register, deploy, look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from ampd.cli.ctl import output
+from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api, read_json_object
+
+app = App(
+    name="dataset", alias="datasets", help="Datasets: register, deploy, look. REFERENCE is namespace/name@revision."
+)
+
+
+@app.command(name="register", alias="reg")
+def register_dataset(
+    name: str,
+    file: Path,
+    /,
+    *,
+    tag: Annotated[str | None, Parameter(name=["--tag", "-t"])] = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> None:
+    """Register a manifest under a name. Its tag `dev` then points at it.
+
+    Parameters
+    ----------
+    name
+        namespace/name of the dataset.
+    file
+        The manifest, a JSON file; - reads standard input.
+    tag
+        A semantic version for it, such as 1.0.0. The highest one is also `latest`.
+    """
+    failure = f"failed to register dataset {name}"
+    manifest = read_json_object(file, failure)
+    with admin_api(options, failure) as client:
+        dataset = client.datasets.register(name, manifest, tag)
+    output.emit(dataset.raw, output.dataset_registered(dataset), as_json=options.json)
+
+
+@app.command(name="deploy", alias="dep")
+def deploy_dataset(
+    reference: str,
+    /,
+    *,
+    end_block: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    parallelism: int | None = None,
+    worker_id: str | None = None,
+    verify: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    priority: int | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> None:
+    """Start the extraction of a dataset. The same options again answer the same job.
+
+    Parameters
+    ----------
+    reference
+        namespace/name@revision; without a revision it is `latest`.
+    end_block
+        Where to end: latest, a number, or -N (N blocks behind the latest). Follows the chain unless given.
+    parallelism
+        How many block ranges are worked on at once; 1 unless given.
+    worker_id
+        The worker that must run it: its id, or a prefix and *.
+    verify
+        Check every block against its commitments.
+    priority
+        The higher is placed first; 0 unless given.
+    """
+    with admin_api(options, f"failed to deploy dataset {reference}") as client:
+        job_id = client.datasets.deploy(
+            reference,
+            end_block=end_block,
+            parallelism=parallelism,
+            worker_id=worker_id,
+            verify=verify,
+            priority=priority,
+        )
+    text = output.success("Dataset deployed successfully", f"Job ID: {job_id}")
+    output.emit({"job_id": job_id}, text, as_json=options.json)
+
+
+@app.command(name="list", alias="ls")
+def list_datasets(*, options: Options = DEFAULT_OPTIONS) -> None:
+    """List all datasets."""
+    with admin_api(options, "failed to list datasets") as client:
+        datasets = client.datasets.list()
+    raw = {"datasets": [dataset.raw for dataset in datasets]}
+    output.emit(raw, output.dataset_list(datasets), as_json=options.json)
+
+
+@app.command(name="inspect", alias="get")
+def inspect_dataset(reference: str, /, *, options: Options = DEFAULT_OPTIONS) -> None:
+    """Show what a revision stands for. JSON when a program reads.
+
+    Parameters
+    ----------
+    reference
+        namespace/name@revision; without a revision it is `latest`.
+    """
+    with admin_api(options, f"failed to inspect dataset {reference}") as client:
+        dataset = client.datasets.inspect(reference)
+    output.emit(dataset.raw, output.dataset_details(dataset), as_json=output.wants_json(options.json))
+
+
+@app.command(name="versions")
+def show_versions(name: str, /, *, options: Options = DEFAULT_OPTIONS) -> None:
+    """List the versions of a dataset, the highest first.
+
+    Parameters
+    ----------
+    name
+        namespace/name of the dataset.
+    """
+    with admin_api(options, f"failed to list the versions of dataset {name}") as client:
+        versions = client.datasets.versions(name)
+    output.emit(versions.raw, output.dataset_versions(versions), as_json=options.json)
+
+
+@app.command(name="manifest")
+def show_manifest(reference: str, /, *, options: Options = DEFAULT_OPTIONS) -> None:
+    """Print the manifest of a revision.
+
+    Parameters
+    ----------
+    reference
+        namespace/name@revision; without a revision it is `latest`.
+    """
+    failure = f"failed to get the manifest of dataset {reference}"
+    with admin_api(options, failure) as client:
+        manifest = client.datasets.manifest(reference)
+    output.emit(manifest, output.pretty(manifest), as_json=options.json)
+
+
+@app.command(name="jobs")
+def show_jobs(reference: str, /, *, options: Options = DEFAULT_OPTIONS) -> None:
+    """List the jobs of a revision, the newest first.
+
+    Parameters
+    ----------
+    reference
+        namespace/name@revision; without a revision it is `latest`.
+    """
+    failure = f"failed to list the jobs of dataset {reference}"
+    with admin_api(options, failure) as client:
+        page = client.datasets.jobs(reference)
+    output.emit(page.raw, output.dataset_jobs(page.jobs), as_json=options.json)

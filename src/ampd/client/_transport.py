@@ -1,0 +1,167 @@
+"""Requests as values, and the two ways to send them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from ampd.client._errors import ApiError
+from ampd.errors import ErrorCode
+
+DEFAULT_ADMIN_URL = "http://localhost:1610"
+DEFAULT_TIMEOUT_SECONDS = 30.0
+# A proxy of the environment never stands between us and our own machine.
+_DIRECT_HOSTS = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request and how to read its answer."""
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T]
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    body: Any = None
+
+
+class Send(Protocol):
+    """Send a call and return what it answers."""
+
+    def __call__(self, call: Call[T], /) -> T: ...
+
+
+class SendAsync(Protocol):
+    """Send a call and return what it answers."""
+
+    async def __call__(self, call: Call[T], /) -> T: ...
+
+
+def path(*segments: str | int) -> str:
+    """Return a path of quoted segments."""
+    return "".join(f"/{quote(str(segment), safe='')}" for segment in segments)
+
+
+def shown_url(url: str) -> str:
+    """Return ``url`` without user name and password: fit for messages."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def client_settings(admin_url: str, auth_token: str | None, timeout: float) -> dict[str, Any]:
+    """Return the arguments that both httpx clients take.
+
+    :raises ApiError: ADMIN_API_UNREACHABLE for an address that is none.
+    :raises ValueError: for a token that no header can carry.
+    """
+    parts = urlsplit(admin_url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        message = f"{shown_url(admin_url)!r} is no address: want http://host:port in --admin-url or AMP_ADMIN_URL"
+        raise ApiError(ErrorCode.ADMIN_API_UNREACHABLE, message)
+    headers = {}
+    if auth_token is not None:
+        if not auth_token.isascii() or not auth_token.isprintable():
+            raise ValueError("the auth token holds characters that no token has (want printable ASCII)")
+        headers["Authorization"] = f"Bearer {auth_token}"
+    return {"base_url": admin_url, "headers": headers, "timeout": timeout}
+
+
+def unreachable(admin_url: str, error: Exception) -> ApiError:
+    """Return the error that says that nothing answered, and what to look at."""
+    reason = str(error) or type(error).__name__
+    return ApiError(
+        ErrorCode.ADMIN_API_UNREACHABLE,
+        f"cannot reach the Admin API at {shown_url(admin_url)}: {reason}. "
+        "Is the controller (or ampd solo) running? Its address comes from --admin-url or AMP_ADMIN_URL",
+    )
+
+
+def read_answer(call: Call[T], response: httpx.Response) -> T:
+    """Return what ``call`` wants of ``response``.
+
+    :raises ApiError: what the server said; UNEXPECTED_ANSWER when it is not an Admin API, or not one of this version.
+    """
+    if not response.is_success:
+        raise _error_of(response)
+    try:
+        return call.parse(response)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unexpected(response, f"{type(error).__name__}: {error}") from error
+
+
+def _error_of(response: httpx.Response) -> ApiError:
+    try:
+        body = response.json()
+        return ApiError(body["error_code"], body["error_message"], response.status_code)
+    except (ValueError, KeyError, TypeError):
+        return _unexpected(response, f"HTTP {response.status_code} {response.reason_phrase}")
+
+
+def _unexpected(response: httpx.Response, what: str) -> ApiError:
+    return ApiError(
+        ErrorCode.UNEXPECTED_ANSWER,
+        f"what answers at {shown_url(str(response.url))} is no Admin API of this version ({what}); "
+        "check --admin-url or AMP_ADMIN_URL",
+        response.status_code,
+    )
+
+
+class SyncTransport:
+    """Sends calls and waits for the answers."""
+
+    def __init__(
+        self, admin_url: str, auth_token: str | None, timeout: float, transport: httpx.BaseTransport | None
+    ) -> None:
+        self._url = admin_url
+        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.HTTPTransport())
+        self._http = httpx.Client(**client_settings(admin_url, auth_token, timeout), transport=transport, mounts=mounts)
+
+    def send(self, call: Call[T]) -> T:
+        """Send ``call``.
+
+        :raises ApiError: what the server said, ADMIN_API_UNREACHABLE, UNEXPECTED_ANSWER.
+        """
+        try:
+            response = self._http.request(call.method, call.path, params=dict(call.params), json=call.body)
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+        return read_answer(call, response)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+class AsyncTransport:
+    """Sends calls and awaits the answers."""
+
+    def __init__(
+        self, admin_url: str, auth_token: str | None, timeout: float, transport: httpx.AsyncBaseTransport | None
+    ) -> None:
+        self._url = admin_url
+        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.AsyncHTTPTransport())
+        self._http = httpx.AsyncClient(
+            **client_settings(admin_url, auth_token, timeout), transport=transport, mounts=mounts
+        )
+
+    async def send(self, call: Call[T]) -> T:
+        """Send ``call``.
+
+        :raises ApiError: what the server said, ADMIN_API_UNREACHABLE, UNEXPECTED_ANSWER.
+        """
+        try:
+            response = await self._http.request(call.method, call.path, params=dict(call.params), json=call.body)
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+        return read_answer(call, response)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()

@@ -1,0 +1,60 @@
+"""The controller process: the Admin API and the loops that keep the cluster true."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from ampd.admin_api import Services, create_app, serve_admin_api
+from ampd.config import Config, split_address
+from ampd.controller import run_placement, run_rescue
+from ampd.daemons.build_info import build_info
+from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
+from ampd.data_store import TableStore
+from ampd.datasets import DatasetStore, ProviderStore
+from ampd.jobs import JobStore, WorkerStore
+from ampd.metadata_db import MetadataDb
+from ampd.object_store import ObjectStore
+
+_log = structlog.get_logger(__name__)
+
+
+async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool = False) -> None:
+    """Run a controller until ``stop`` is set.
+
+    :raises AmpError: when it cannot start; ADDRESS_IN_USE names the address.
+    """
+    warn_of_ignored_keys(config)
+    host, port = split_address(config.admin_api_addr)
+    lease_seconds = config.worker.lease_secs
+    db = await open_metadata_db(config)
+    try:
+        await first_to_end(
+            serve_admin_api(
+                create_app(_services(config, db)),
+                host=host,
+                port=port,
+                started=lambda bound_host, bound_port: _log.info(
+                    "controller.started", admin_api=f"http://{bound_host}:{bound_port}"
+                ),
+                stop=stop,
+                insecure=insecure,
+            ),
+            run_placement(db, lease_seconds=lease_seconds),
+            run_rescue(db, lease_seconds=lease_seconds),
+        )
+    finally:
+        await db.close()
+
+
+def _services(config: Config, db: MetadataDb) -> Services:
+    lease_seconds = config.worker.lease_secs
+    return Services(
+        jobs=JobStore(db, lease_seconds=lease_seconds),
+        workers=WorkerStore(db, lease_seconds=lease_seconds),
+        datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
+        providers=ProviderStore(ObjectStore.open(config.providers_dir)),
+        tables=TableStore(db),
+        version=build_info()["version"],
+    )

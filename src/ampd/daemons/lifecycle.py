@@ -1,0 +1,93 @@
+"""How a daemon begins and ends: signals, its parent, its database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from ampd.config import Config
+from ampd.metadata_db import MetadataDb, migrate, require_migrated
+
+_log = structlog.get_logger(__name__)
+
+# A child of `ampd solo` holds one end of a pipe under this variable; the other end closes when solo dies, however it dies.
+PARENT_PIPE = "AMP_PARENT_PIPE"
+EXIT_AT_ONCE = 1
+
+
+def run_until_stopped(daemon: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run ``daemon`` until it ends; it is asked to by the first SIGINT or SIGTERM, the second ends the process at once."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        signals: list[signal.Signals] = []
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _on_signal, stop, signals, number)
+        _watch_parent(loop, stop)
+        await daemon(stop)
+
+    asyncio.run(main())
+
+
+def _on_signal(stop: asyncio.Event, signals: list[signal.Signals], number: signal.Signals) -> None:
+    signals.append(number)
+    if len(signals) > 1:
+        _log.warning("daemon.ends_at_once", signal=number.name)
+        os._exit(EXIT_AT_ONCE)
+    _log.info("daemon.stopping", signal=number.name)
+    stop.set()
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    text = os.environ.get(PARENT_PIPE)
+    if text is None:
+        return
+    descriptor = int(text)
+
+    def on_end() -> None:
+        loop.remove_reader(descriptor)
+        _log.warning("daemon.parent_died")
+        stop.set()
+
+    loop.add_reader(descriptor, on_end)
+
+
+async def open_metadata_db(config: Config) -> MetadataDb:
+    """Open the metadata database, with its tables up to date.
+
+    :raises AmpError: CONFIG_INVALID without a URL, METADATA_DB_UNREACHABLE, METADATA_DB_NOT_MIGRATED, METADATA_DB_MIGRATION_FAILED.
+    """
+    url = config.require_metadata_db_url()
+    if config.metadata_db.auto_migrate:
+        applied = await asyncio.to_thread(migrate, url)
+        if applied:
+            _log.info("metadata_db.migrated", migrations=applied)
+    else:
+        await asyncio.to_thread(require_migrated, url)
+    db = MetadataDb(url, max_connections=config.metadata_db.pool_size)
+    await db.open()
+    return db
+
+
+async def first_to_end(*loops: Awaitable[None]) -> None:
+    """Run ``loops`` until the first one ends, end the others, and raise what ended it."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in finished:
+        task.result()
+
+
+def warn_of_ignored_keys(config: Config) -> None:
+    """Say which configured keys have no effect."""
+    for key in config.ignored_keys:
+        _log.warning("config.key_without_effect", key=key)

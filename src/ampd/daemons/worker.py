@@ -1,0 +1,82 @@
+"""The worker process: the rooms behind ``ampd worker`` put together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+from ampd.config import Config
+from ampd.daemons.build_info import build_info
+from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
+from ampd.data_store import Compression, TableStore
+from ampd.datasets import DatasetStore, ProviderStore
+from ampd.extraction import ExtractionHandler, ExtractionSettings
+from ampd.extraction.segment_writer import SegmentLimits
+from ampd.extraction.sources import open_source
+from ampd.jobs import JobHandler, LeasedJobs, WorkerIdentity
+from ampd.metadata_db import MetadataDb
+from ampd.object_store import ObjectStore
+from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
+
+
+async def run_worker(
+    config: Config, node_id: str, stop: asyncio.Event, *, drain_timeout_seconds: float | None = None
+) -> None:
+    """Run a worker until ``stop`` is set, then drain, for as long as the configuration says or ``drain_timeout_seconds``.
+
+    :raises AmpError: when it cannot start, or another process takes its name.
+    """
+    warn_of_ignored_keys(config)
+    db = await open_metadata_db(config)
+    # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.
+    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="columns") as executor:
+        try:
+            leased_jobs = LeasedJobs(db)
+            node = WorkerNode(
+                db,
+                WorkerIdentity(node_id, uuid4()),
+                {"extraction": _extraction(config, db, leased_jobs, executor)},
+                leased_jobs,
+                _settings(config, drain_timeout_seconds),
+                info=dict(build_info()),
+            )
+            await node.run(stop)
+        finally:
+            await db.close()
+
+
+def _extraction(
+    config: Config, db: MetadataDb, leased_jobs: LeasedJobs, executor: ThreadPoolExecutor
+) -> JobHandler:
+    writer = config.writer
+    compression = writer.parsed_compression
+    codec = "none" if compression.codec == "uncompressed" else compression.codec
+    return ExtractionHandler(
+        datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
+        providers=ProviderStore(ObjectStore.open(config.providers_dir)),
+        tables=TableStore(db),
+        leased_jobs=leased_jobs,
+        lake=ObjectStore.open(config.data_dir),
+        executor=executor,
+        open_source=open_source,
+        settings=ExtractionSettings(
+            limits=SegmentLimits(
+                seconds=writer.target_range_secs, blocks=writer.max_range_blocks, bytes=writer.max_range_bytes
+            ),
+            compression=Compression(codec, compression.level),
+            poll_interval_seconds=config.poll_interval_secs,
+        ),
+    )
+
+
+def _settings(config: Config, drain_timeout_seconds: float | None) -> WorkerSettings:
+    worker = config.worker
+    drain = worker.drain_timeout_secs if drain_timeout_seconds is None else drain_timeout_seconds
+    return WorkerSettings(
+        heartbeat=HeartbeatSettings(worker.heartbeat_interval_secs, worker.lease_secs),
+        slots=worker.slots,
+        reconcile_interval_seconds=worker.reconcile_interval_secs,
+        drain_timeout_seconds=drain,
+    )

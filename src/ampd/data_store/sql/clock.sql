@@ -1,0 +1,2 @@
+-- The only clock.
+SELECT clock_timestamp() AS now

@@ -1,0 +1,176 @@
+"""The settings of providers, per kind, and what makes them valid."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ampd.datasets.manifests import SUPPORTED_KINDS, Text
+from ampd.datasets.names import shown
+from ampd.datasets.placeholders import check_placeholders, has_placeholder
+from ampd.datasets.validation import explain_details
+from ampd.errors import AmpError, ErrorCode
+
+MAX_CONCURRENT_REQUESTS: Final = 2**16 - 1
+MAX_TIMEOUT_SECS: Final = 3600.0
+_FUTURE_SCHEMES: Final = ("ws", "wss", "ipc")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("want a number")
+    return value
+
+
+_Number = BeforeValidator(_refuse_bool)
+
+
+def _checked_url(url: str) -> str:
+    """Check ``url``; messages never repeat it, because it may carry keys."""
+    if not url.isprintable() or " " in url:
+        raise ValueError("want a URL without spaces and control characters")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(
+            "want a URL such as https://node.example.com:8545, but its host or port is malformed"
+        ) from None
+    if parts.scheme in _FUTURE_SCHEMES:
+        raise ValueError(f"URLs with {parts.scheme}:// are not supported yet; use http:// or https://")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("want a URL such as https://node.example.com:8545 (http or https)")
+    return url
+
+
+def _checked_token(token: str) -> str:
+    if not token.strip() or not token.isprintable():
+        raise ValueError("want a text that is not empty and has no control characters (a line end, perhaps)")
+    return token
+
+
+class EvmRpcProviderConfig(BaseModel):
+    """Settings of a JSON-RPC endpoint of an EVM network, with all placeholders replaced.
+
+    ``auth_token`` goes as ``Authorization: Bearer …``, or as it is in the header that ``auth_header`` names.
+    ``concurrent_request_limit`` holds for all jobs of a process together; ``timeout_secs`` (seconds) for one request.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    kind: Literal["evm-rpc"]
+    network: Text
+    url: Annotated[str, AfterValidator(_checked_url)] = Field(repr=False)
+    auth_token: Annotated[str, AfterValidator(_checked_token)] | None = Field(default=None, repr=False)
+    auth_header: str | None = None
+    concurrent_request_limit: Annotated[int, _Number] = Field(default=16, ge=1, le=MAX_CONCURRENT_REQUESTS)
+    timeout_secs: Annotated[float, _Number] = Field(default=30.0, gt=0, le=MAX_TIMEOUT_SECS)
+    # Known from the reference system; only the values that ask for nothing are taken, so that its files can be used.
+    rpc_batch_size: Annotated[int, _Number] = 0
+    rate_limit_per_minute: Annotated[int, _Number] | None = None
+    fetch_receipts_per_tx: bool = False
+
+    @field_validator("auth_header")
+    @classmethod
+    def _check_header(cls, header: str | None) -> str | None:
+        if header is not None and not _HEADER_NAME.fullmatch(header):
+            raise ValueError("want the name of an HTTP header, such as X-Api-Key")
+        return header
+
+    @field_validator("rpc_batch_size")
+    @classmethod
+    def _refuse_batches(cls, size: int) -> int:
+        if size not in (0, 1):
+            raise ValueError("batches of requests are not supported yet; want 0 or 1, or leave the key out")
+        return size
+
+    @field_validator("rate_limit_per_minute")
+    @classmethod
+    def _refuse_rate_limit(cls, limit: int | None) -> int | None:
+        if limit is not None:
+            raise ValueError("a rate limit is not supported yet; leave the key out and set concurrent_request_limit")
+        return limit
+
+    @field_validator("fetch_receipts_per_tx")
+    @classmethod
+    def _refuse_receipts_per_transaction(cls, wanted: bool) -> bool:
+        if wanted:
+            raise ValueError("receipts per transaction are not supported yet; want false, or leave the key out")
+        return wanted
+
+    @model_validator(mode="after")
+    def _check_header_has_token(self) -> Self:
+        if self.auth_header is not None and self.auth_token is None:
+            raise ValueError("auth_header without auth_token sends nothing; give both or none")
+        return self
+
+
+CONFIG_OF_KIND: Final = {"evm-rpc": EvmRpcProviderConfig}
+
+
+def parse_evm_rpc_config(config: dict[str, Any], where: str) -> EvmRpcProviderConfig:
+    """Return the settings of ``config``, whose placeholders are replaced already.
+
+    :raises AmpError: INVALID_PROVIDER naming ``where`` and the keys.
+    """
+    try:
+        return EvmRpcProviderConfig.model_validate(config)
+    except ValidationError as error:
+        raise _invalid(where, explain_details(_details(error))) from None
+
+
+def check_raw_config(config: dict[str, Any], where: str) -> None:
+    """Check ``config`` as it stands in a file. A value with a placeholder is judged when the provider is used.
+
+    :raises AmpError: INVALID_PROVIDER naming ``where`` and the keys.
+    """
+    for key in ("kind", "network"):
+        if not isinstance(config.get(key), str):
+            raise _invalid(where, f"the key '{key}' is missing or no text")
+    check_placeholders(config, where)
+    model = CONFIG_OF_KIND.get(config["kind"])
+    if model is None:
+        return
+    try:
+        model.model_validate(config)
+    except ValidationError as error:
+        details = [d for d in _details(error) if not (d["loc"] and has_placeholder(config.get(str(d["loc"][0]))))]
+        if details:
+            raise _invalid(where, explain_details(details)) from None
+
+
+def check_registrable(config: dict[str, Any], where: str) -> None:
+    """Check what :func:`check_raw_config` checks, and that ampd can use a provider of this kind.
+
+    :raises AmpError: INVALID_PROVIDER.
+    """
+    for key in ("kind", "network"):
+        if has_placeholder(config.get(key)):
+            raise _invalid(where, f"'{key}' finds the provider and cannot be a placeholder: write the value itself")
+    check_raw_config(config, where)
+    if config["kind"] not in CONFIG_OF_KIND:
+        supported = ", ".join(map(repr, SUPPORTED_KINDS))
+        raise _invalid(where, f"kind {shown(config['kind'])} is not supported yet; supported is {supported}")
+
+
+def _details(error: ValidationError) -> list[Any]:
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def _invalid(where: str, what: str) -> AmpError:
+    known = ", ".join(EvmRpcProviderConfig.model_fields)
+    hint = f" (known are {known})" if "unknown field" in what else ""
+    return AmpError(ErrorCode.INVALID_PROVIDER, f"{where}: {what}{hint}")

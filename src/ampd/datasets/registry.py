@@ -1,0 +1,301 @@
+"""Registered manifests and datasets, their versions and tags.
+
+A manifest is stored once, under its hash. A dataset is linked to manifests; its tags point at them: semantic versions,
+``dev`` (the manifest registered last) and ``latest`` (the manifest of the highest version).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ampd.datasets.manifests import EvmRpcManifest, parse_manifest
+from ampd.datasets.names import DEV, LATEST, DatasetName, Reference, is_hash, parse_hash, parse_version
+from ampd.datasets.semver import SemanticVersion
+from ampd.errors import AmpError, ErrorCode
+from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.object_store import ObjectStore
+
+MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class RegisteredDataset:
+    """What a registration has registered. ``version`` is None when only ``dev`` was moved."""
+
+    namespace: str
+    name: str
+    version: str | None
+    manifest_hash: str
+    kind: str
+    start_block: int
+    finalized_blocks_only: bool
+    tables: list[str]
+
+
+@dataclass(frozen=True)
+class ResolvedDataset:
+    """A revision and the manifest that it stands for.
+
+    ``version`` is the highest semantic version that points at that manifest, None when there is none.
+    """
+
+    namespace: str
+    name: str
+    revision: str
+    version: str | None
+    manifest_hash: str
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """A dataset and its semantic versions, the highest precedence first."""
+
+    namespace: str
+    name: str
+    latest_version: str | None
+    versions: list[str]
+
+
+@dataclass(frozen=True)
+class VersionTag:
+    """A semantic version; ``updated_at`` is when it was last pointed at another manifest."""
+
+    version: str
+    manifest_hash: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class DatasetVersions:
+    """All versions of a dataset, the highest precedence first, and where the tags that move stand."""
+
+    namespace: str
+    name: str
+    versions: list[VersionTag]
+    latest_version: str | None
+    latest_hash: str | None
+    dev_hash: str | None
+
+
+@dataclass(frozen=True)
+class ManifestSummary:
+    """A registered manifest and the number of datasets that it is linked to."""
+
+    hash: str
+    kind: str
+    dataset_count: int
+
+
+class DatasetStore:
+    """Datasets in the metadata database, and the text of their manifests in an object store."""
+
+    def __init__(self, db: MetadataDb, manifests: ObjectStore) -> None:
+        self._db = db
+        self._manifests = manifests
+
+    async def register_manifest(self, manifest: EvmRpcManifest) -> str:
+        """Store ``manifest`` and return its hash. Doing it again changes nothing.
+
+        The object is written first: a row without its object could not be used.
+        """
+        manifest_hash = manifest.hash()
+        await self._manifests.put(manifest_hash, manifest.canonical_json())
+        row = {"hash": manifest_hash, "kind": manifest.kind, "path": manifest_hash}
+        async with self._db.transaction() as connection:
+            await connection.execute(sql("datasets", "insert_manifest"), row)
+        return manifest_hash
+
+    async def register(
+        self, namespace: str, name: str, version: str | None, manifest_or_hash: EvmRpcManifest | str
+    ) -> RegisteredDataset:
+        """Link a manifest to a dataset, point ``dev`` at it, and tag it with ``version`` when there is one.
+
+        A version that exists already is pointed at the new manifest. ``latest`` follows the highest version.
+
+        :raises AmpError: INVALID_REFERENCE, INVALID_HASH, MANIFEST_NOT_FOUND.
+        """
+        dataset = DatasetName(namespace, name)
+        parsed_version = None if version is None else parse_version(version)
+        if isinstance(manifest_or_hash, str):
+            manifest_hash = parse_hash(manifest_or_hash)
+            manifest = await self.manifest(manifest_hash)
+        else:
+            manifest = manifest_or_hash
+            manifest_hash = await self.register_manifest(manifest)
+        async with self._db.transaction() as connection:
+            await _tag(connection, dataset, parsed_version, manifest_hash)
+        return RegisteredDataset(
+            namespace=namespace,
+            name=name,
+            version=version,
+            manifest_hash=manifest_hash,
+            kind=manifest.kind,
+            start_block=manifest.start_block,
+            finalized_blocks_only=manifest.finalized_blocks_only,
+            tables=manifest.table_names,
+        )
+
+    async def list_all(self) -> list[DatasetSummary]:
+        """Return all datasets, ordered by name."""
+        return [_summary(row) for row in await self._db.fetch_all(sql("datasets", "list_datasets"))]
+
+    async def list_manifests(self) -> list[ManifestSummary]:
+        """Return all registered manifests, ordered by hash."""
+        return [ManifestSummary(**row) for row in await self._db.fetch_all(sql("datasets", "list_manifests"))]
+
+    async def versions(self, namespace: str, name: str) -> DatasetVersions:
+        """Return the versions and tags of a dataset.
+
+        :raises AmpError: INVALID_REFERENCE, DATASET_NOT_FOUND.
+        """
+        dataset = DatasetName(namespace, name)
+        tags = await self._tags(dataset)
+        latest = _highest(tags)
+        return DatasetVersions(
+            namespace=namespace,
+            name=name,
+            versions=[
+                VersionTag(tag.text, row["hash"], row["created_at"], row["updated_at"])
+                for tag in _sorted_versions(tags)
+                for row in (tags[tag.text],)
+            ],
+            latest_version=latest,
+            latest_hash=tags[latest]["hash"] if latest else None,
+            dev_hash=tags[DEV]["hash"] if DEV in tags else None,
+        )
+
+    async def resolve(self, reference: Reference) -> ResolvedDataset:
+        """Return the manifest that ``reference`` stands for now.
+
+        :raises AmpError: DATASET_NOT_FOUND: no such dataset, no such revision of it, or a hash not linked to it.
+        """
+        dataset = reference.dataset
+        tags = await self._tags(dataset)
+        if reference.is_hash:
+            manifest_hash = reference.revision
+            await self._require_link(dataset, manifest_hash, tags)
+        elif reference.revision in tags:
+            manifest_hash = tags[reference.revision]["hash"]
+        else:
+            raise _unknown_revision(reference, tags)
+        pointing = {text: row for text, row in tags.items() if row["hash"] == manifest_hash}
+        return ResolvedDataset(
+            namespace=reference.namespace,
+            name=reference.name,
+            revision=reference.revision,
+            version=_highest(pointing),
+            manifest_hash=manifest_hash,
+        )
+
+    async def manifest(self, manifest_hash: str) -> EvmRpcManifest:
+        """Return a registered manifest.
+
+        :raises AmpError: INVALID_HASH, MANIFEST_NOT_FOUND; INVALID_MANIFEST when the stored object was altered.
+        """
+        wanted = parse_hash(manifest_hash)
+        row = await self._db.fetch_one(sql("datasets", "find_manifest"), {"hash": wanted})
+        if row is None:
+            raise AmpError(
+                ErrorCode.MANIFEST_NOT_FOUND,
+                f"manifest '{wanted}' is not registered; 'ampctl manifest register FILE' registers one",
+            )
+        content = await self._manifests.get(row["path"])
+        if content is None:
+            raise AmpError(
+                ErrorCode.MANIFEST_NOT_FOUND,
+                f"manifest '{wanted}' is registered, but its object '{row['path']}' is not in {self._manifests.place}. "
+                "Check manifests_dir in the config file, or register the same manifest again",
+            )
+        manifest = parse_manifest(content)
+        if manifest.hash() != wanted:
+            raise AmpError(
+                ErrorCode.INVALID_MANIFEST,
+                f"the object '{row['path']}' in {self._manifests.place} is not the manifest that was registered: its "
+                f"hash is {manifest.hash()}. Register the original manifest again",
+            )
+        return manifest
+
+    async def _tags(self, dataset: DatasetName) -> dict[str, Row]:
+        """Return the tags of an existing dataset by their text, the oldest first."""
+        rows = await self._db.fetch_all(sql("datasets", "list_tags"), _key(dataset))
+        # A dataset is never without tags: its first registration sets `dev` in the same transaction.
+        if not rows:
+            raise await self._unknown_dataset(dataset)
+        return {row["version"]: row for row in rows}
+
+    async def _require_link(self, dataset: DatasetName, manifest_hash: str, tags: dict[str, Row]) -> None:
+        key = {**_key(dataset), "hash": manifest_hash}
+        if await self._db.fetch_one(sql("datasets", "is_manifest_linked"), key) is None:
+            raise _unknown_revision(Reference(dataset.namespace, dataset.name, manifest_hash), tags)
+
+    async def _unknown_dataset(self, dataset: DatasetName) -> AmpError:
+        rows = await self._db.fetch_all(sql("datasets", "list_dataset_names"), {"limit": MAX_NAMED + 1})
+        known = _enumerated([f"{row['namespace']}/{row['name']}" for row in rows])
+        there_are = f"there are {known}" if rows else "none is registered"
+        return AmpError(
+            ErrorCode.DATASET_NOT_FOUND,
+            f"dataset '{dataset}' not found; {there_are}. "
+            f"'ampctl dataset register {dataset} MANIFEST.json --tag 1.0.0' registers it",
+        )
+
+
+async def _tag(
+    connection: Connection, dataset: DatasetName, version: SemanticVersion | None, manifest_hash: str
+) -> None:
+    key = _key(dataset)
+    await connection.execute(sql("datasets", "insert_dataset"), key)
+    await connection.execute(sql("datasets", "lock_dataset"), key)
+    await connection.execute(sql("datasets", "link_manifest"), {**key, "hash": manifest_hash})
+    await _set_tag(connection, key, DEV, manifest_hash)
+    if version is None:
+        return
+    await _set_tag(connection, key, version.text, manifest_hash)
+    rows = await (await connection.execute(sql("datasets", "list_tags"), key)).fetchall()
+    tags = {row["version"]: row for row in rows}
+    latest = _highest(tags)
+    if latest is not None:
+        await _set_tag(connection, key, LATEST, tags[latest]["hash"])
+
+
+async def _set_tag(connection: Connection, key: dict[str, Any], tag: str, manifest_hash: str) -> None:
+    await connection.execute(sql("datasets", "set_tag"), {**key, "version": tag, "hash": manifest_hash})
+
+
+def _key(dataset: DatasetName) -> dict[str, Any]:
+    return {"namespace": dataset.namespace, "name": dataset.name}
+
+
+def _sorted_versions(tags: Iterable[str]) -> list[SemanticVersion]:
+    """Return the semantic versions among ``tags``, the highest first; equal ones stay in their order (oldest first)."""
+    versions = [version for tag in tags if (version := SemanticVersion.parse(tag)) is not None]
+    return sorted(versions, key=lambda version: version.precedence, reverse=True)
+
+
+def _highest(tags: Iterable[str]) -> str | None:
+    """Return the text of the version that ``latest`` means: the highest, and of equal ones the oldest."""
+    versions = _sorted_versions(tags)
+    return versions[0].text if versions else None
+
+
+def _summary(row: Row) -> DatasetSummary:
+    versions = [version.text for version in _sorted_versions(row["tags"])]
+    return DatasetSummary(row["namespace"], row["name"], versions[0] if versions else None, versions)
+
+
+def _unknown_revision(reference: Reference, tags: dict[str, Row]) -> AmpError:
+    known = [version.text for version in _sorted_versions(tags)]
+    known += [tag for tag in (LATEST, DEV) if tag in tags]
+    what = "no manifest with this hash is linked to it" if is_hash(reference.revision) else "it has no such revision"
+    return AmpError(
+        ErrorCode.DATASET_NOT_FOUND,
+        f"dataset reference '{reference}' not found: {what}; its revisions are {_enumerated(known)}",
+    )
+
+
+def _enumerated(names: list[str]) -> str:
+    more = ", …" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

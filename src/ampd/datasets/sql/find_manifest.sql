@@ -1,0 +1,1 @@
+SELECT kind, path FROM manifests WHERE hash = %(hash)s

@@ -1,0 +1,1 @@
+SELECT namespace, name FROM datasets ORDER BY namespace, name LIMIT %(limit)s

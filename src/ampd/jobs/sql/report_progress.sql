@@ -1,0 +1,6 @@
+-- What the handler of a running job says of its progress, in a row of its own (design section 6).
+INSERT INTO job_progress (job_id, data, updated_at)
+SELECT id, %(data)s, now() FROM jobs
+WHERE id = %(job_id)s AND lease_epoch = %(lease_epoch)s AND worker_incarnation = %(incarnation)s AND state = ANY (%(held_states)s)
+ON CONFLICT (job_id) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at
+RETURNING job_id
