@@ -358,7 +358,7 @@ class ProviderBody(BaseModel):
                     "name": "mainnet",
                     "kind": "evm-rpc",
                     "network": "mainnet",
-                    "url": "https://rpc.example.com/[redacted]",
+                    "url": "https://rpc.example.com/…",
                 }
             ]
         },

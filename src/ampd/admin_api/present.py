@@ -21,7 +21,6 @@ from ampd.admin_api.models import (
     WorkerBody,
     WorkerInfoBody,
 )
-from ampd.admin_api.redaction import redact_settings
 from ampd.admin_api.timestamps import rfc3339
 from ampd.data_store import ProgressSummary, TableProgress
 from ampd.datasets import (
@@ -31,6 +30,7 @@ from ampd.datasets import (
     Provider,
     RegisteredDataset,
     ResolvedDataset,
+    redacted,
 )
 from ampd.jobs import Job, JobEvent, JobState, Worker
 
@@ -193,7 +193,4 @@ def revision_body(dataset: ResolvedDataset, manifest: EvmRpcManifest) -> Dataset
 
 def provider_body(provider: Provider) -> ProviderBody:
     """Return a provider without its secrets."""
-    settings = {key: value for key, value in provider.config.items() if key not in {"name", "kind", "network"}}
-    return ProviderBody.model_validate(
-        redact_settings(settings) | {"name": provider.name, "kind": provider.kind, "network": provider.network}
-    )
+    return ProviderBody.model_validate({**redacted(provider.config), "name": provider.name})

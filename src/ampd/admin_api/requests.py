@@ -70,10 +70,10 @@ class _Strict(BaseModel):
 class JobListQuery(_Strict):
     """Query parameters of GET /jobs. The range of ``limit`` is checked by the route: it has codes of its own."""
 
-    limit: int = Field(DEFAULT_LIMIT, description=f"how many jobs at most, 1 to {MAX_LIMIT}")
-    last_job_id: int | None = Field(None, ge=1, le=MAX_INT64, description="the next_cursor of the page before")
+    limit: int = Field(default=DEFAULT_LIMIT, description=f"how many jobs at most, 1 to {MAX_LIMIT}")
+    last_job_id: int | None = Field(default=None, ge=1, le=MAX_INT64, description="the next_cursor of the page before")
     status: str = Field(
-        "active",
+        default="active",
         description="active, terminal, all, or states with commas between; any case; error and failed both mean FAILED",
     )
 
@@ -81,7 +81,7 @@ class JobListQuery(_Strict):
 class JobDeleteQuery(_Strict):
     """Query parameters of DELETE /jobs."""
 
-    status: str = Field("terminal", description="terminal, completed, stopped or error")
+    status: str = Field(default="terminal", description="terminal, completed, stopped or error")
 
 
 class JobDeleteRequest(_Strict):
@@ -122,14 +122,16 @@ class DeployRequest(_Strict):
     )
 
     end_block: Annotated[StrictStr | StrictInt | None, BeforeValidator(_normal_end_block)] = Field(
-        None, description='null follows the chain; "latest", "N" and "-N" (N behind the latest) end'
+        default=None, description='null follows the chain; "latest", "N" and "-N" (N behind the latest) end'
     )
-    parallelism: StrictInt = Field(1, ge=1, le=MAX_WRITERS, description="how many block ranges are worked on at once")
+    parallelism: StrictInt = Field(
+        default=1, ge=1, le=MAX_WRITERS, description="how many block ranges are worked on at once"
+    )
     worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
-        None, description="the worker that must run it: its id, or a prefix and '*'"
+        default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
-    verify: StrictBool = Field(False, description="check every block against its commitments")
-    priority: StrictInt = Field(0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    verify: StrictBool = Field(default=False, description="check every block against its commitments")
+    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
 
 
 class RegisterDatasetRequest(_Strict):

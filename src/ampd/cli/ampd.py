@@ -154,7 +154,7 @@ def replay_node(
     port: int = 8545,
     length: int | None = None,
     chain_id: int | None = None,
-    gzip: bool = True,
+    gzip: bool = False,
     latency: float = 0.0,
 ) -> None:
     """Serve recorded blocks as an Ethereum JSON-RPC node (for demos, tests and benchmarks).

@@ -13,6 +13,10 @@ from ampd.chain.tables import TABLES
 # keccak256("Transfer(address,address,uint256)"), the event of ERC-20 and ERC-721.
 _TRANSFER = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
+# DuckDB computes with microseconds, and blocks have whole seconds; in UTC without a zone, which Python needs no package
+# to show.
+_TIME = "timestamp::TIMESTAMPTZ AT TIME ZONE 'UTC' AS timestamp"
+
 
 @dataclass(frozen=True)
 class Query:
@@ -79,7 +83,7 @@ class Lake:
         self._connection.execute("SET TimeZone = 'UTC'")
         for name in TABLES:
             files = str(dataset_dir / name / "*" / "*.parquet").replace("'", "''")
-            self._connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{files}')")  # noqa: S608
+            self._connection.execute(f"CREATE VIEW {name} AS SELECT * REPLACE ({_TIME}) FROM read_parquet('{files}')")  # noqa: S608
 
     def ask(self, query: Query) -> Answer:
         """Run a query."""

@@ -4,19 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from admin_api_cluster import Cluster, error
 
 from ampd.errors import AmpError, ErrorCode
-from conftest import Cluster
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
-def error(answer: Any) -> tuple[int, str]:
-    """Return status and code of an error, after checking its form."""
-    body = answer.json()
-    assert set(body) == {"error_code", "error_message"}
-    assert body["error_message"]
-    return answer.status_code, body["error_code"]
 
 
 async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_system(cluster: Cluster) -> None:
@@ -70,7 +62,9 @@ async def test_pages_go_from_the_newest_to_the_oldest_and_only_a_next_page_has_a
     assert (await cluster.api.get("/jobs", params={"limit": 3})).json().keys() == {"jobs"}
 
 
-async def test_without_a_filter_only_active_jobs_are_listed_and_filters_take_words_in_any_case(cluster: Cluster) -> None:
+async def test_without_a_filter_only_active_jobs_are_listed_and_filters_take_words_in_any_case(
+    cluster: Cluster,
+) -> None:
     running = await cluster.job_in_state("RUNNING", "a/x")
     stopped = await cluster.job_in_state("STOPPED", "a/y")
     completed = await cluster.job_in_state("COMPLETED", "a/z")

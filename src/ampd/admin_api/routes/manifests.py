@@ -10,7 +10,7 @@ from ampd.admin_api.errors import error_responses
 from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
 from ampd.admin_api.requests import JsonBody
 from ampd.admin_api.services import ServicesParameter
-from ampd.datasets import parse_hash, parse_manifest
+from ampd.datasets import parse_manifest
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/manifests", tags=["manifests"])
@@ -52,4 +52,4 @@ async def register_manifest(body: JsonBody, services: ServicesParameter) -> Mani
 )
 async def get_manifest(manifest_hash: ManifestHash, services: ServicesParameter) -> dict[str, Any]:
     """Return a manifest."""
-    return (await services.datasets.manifest(parse_hash(manifest_hash))).to_json()
+    return (await services.datasets.manifest(manifest_hash)).to_json()

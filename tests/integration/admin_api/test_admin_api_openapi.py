@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from admin_api_cluster import Cluster
+
+from ampd import __version__
+from ampd.admin_api import models, specification
+from ampd.admin_api.openapi import specification_text
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
+OPERATIONS = {
+    "/healthz": {"get"},
+    "/jobs": {"get", "delete"},
+    "/jobs/{id}": {"get", "delete"},
+    "/jobs/{id}/stop": {"put", "post"},
+    "/jobs/{id}/progress": {"get"},
+    "/jobs/{id}/events": {"get"},
+    "/jobs/{id}/events/{event_id}": {"get"},
+    "/workers": {"get"},
+    "/workers/{id}": {"get"},
+    "/datasets": {"get", "post"},
+    "/datasets/{namespace}/{name}": {"get"},
+    "/datasets/{namespace}/{name}/versions": {"get"},
+    "/datasets/{namespace}/{name}/versions/{revision}": {"get"},
+    "/datasets/{namespace}/{name}/versions/{revision}/manifest": {"get"},
+    "/datasets/{namespace}/{name}/versions/{revision}/deploy": {"post"},
+    "/datasets/{namespace}/{name}/versions/{revision}/jobs": {"get"},
+    "/manifests": {"get", "post"},
+    "/manifests/{hash}": {"get"},
+    "/providers": {"get", "post"},
+    "/providers/{name}": {"get", "delete"},
+}
+
+
+def test_the_reference_in_the_documentation_is_the_specification_of_this_code() -> None:
+    assert REFERENCE.read_text(encoding="utf-8") == specification_text(), (
+        "write it again: python -m ampd.admin_api.openapi > docs/reference/openapi.json"
+    )
+
+
+def test_the_specification_has_every_operation_and_no_answer_that_we_never_give() -> None:
+    document = specification(__version__)
+    assert document["openapi"].startswith("3.1.")
+    assert {path: set(operations) for path, operations in document["paths"].items()} == OPERATIONS
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert "422" not in operation["responses"]
+            errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+            for answer in errors.values():
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorBody"}
+
+
+def test_every_reference_inside_the_specification_leads_somewhere() -> None:
+    document = specification(__version__)
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    used = set(_references(document))
+    assert used
+    assert used <= known
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [found for value in node.values() for found in _references(value)]
+    return [found for value in node for found in _references(value)] if isinstance(node, list) else []
+
+
+def test_the_examples_of_answers_are_true_ones() -> None:
+    checked = 0
+    for model in vars(models).values():
+        if isinstance(model, type) and issubclass(model, models.BaseModel) and model is not models.BaseModel:
+            extra = model.model_config.get("json_schema_extra")
+            for example in extra["examples"] if isinstance(extra, dict) else []:
+                answer = model.model_validate(example).model_dump(mode="json", exclude_unset=True)
+                assert answer == json.loads(json.dumps(example))
+                checked += 1
+    assert checked >= 10
+
+
+async def test_the_served_specification_is_the_same(cluster: Cluster) -> None:
+    served = (await cluster.api.get("/openapi.json")).json()
+    assert served["paths"] == specification("0.0.0")["paths"]
