@@ -31,13 +31,14 @@ from ampd.errors import AmpError, ErrorCode
 REMOTE_SCHEMES = ("s3", "gs", "az")
 SCHEMES = ("file", *REMOTE_SCHEMES, "memory")
 # A store that does not answer must not hold a job for minutes: the job's own retry is the better place to wait.
-CONNECT_TIMEOUT = timedelta(seconds=5)
-REQUEST_TIMEOUT = timedelta(seconds=60)
+# (A single request ends after 30 s by obstore's default. Options of its HTTP client given here would replace those of
+# the environment, such as AWS_ALLOW_HTTP: so there are none.)
 MAX_RETRIES = 3
 RETRY_TIMEOUT = timedelta(seconds=30)
 
 # obstore passes the operating system's error on only as text.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_S3_ERROR_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -114,15 +115,11 @@ class ObjectStore:
                 "AZURE_STORAGE_ACCOUNT_KEY, …)",
             )
         try:
-            store = from_url(
-                url,
-                client_options={"connect_timeout": CONNECT_TIMEOUT, "timeout": REQUEST_TIMEOUT},
-                retry_config={"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT},
-            )
+            store = from_url(url, retry_config={"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT})
         except (BaseError, ValueError) as error:
             raise AmpError(
                 ErrorCode.CONFIG_INVALID,
-                f"object store '{shown}' cannot be opened: {_first_line(error)}. Check the URL and the variables "
+                f"object store '{shown}' cannot be opened: {_summary(error)}. Check the URL and the variables "
                 "of that store in the environment",
             ) from None
         return cls(shown.rstrip("/"), store=store)
@@ -217,7 +214,7 @@ class ObjectStore:
 
     def _explained(self, error: Exception, what: str, changes: bool) -> AmpError:
         number = _os_error_number(error)
-        reason = os.strerror(number) if number else _first_line(error)
+        reason = os.strerror(number) if number else _summary(error)
         refused = number in _REFUSED or isinstance(
             error, PermissionDeniedError | UnauthenticatedError | PermissionError
         )
@@ -296,8 +293,11 @@ def _os_error_number(error: BaseException) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _first_line(error: BaseException) -> str:
-    """Return the error's first line: the rest is a dump for developers, and may show what was sent."""
-    lines = str(error).strip().splitlines()
+def _summary(error: BaseException) -> str:
+    """Return the error in short: neither the dump for developers nor what the server answered (but for S3's code)."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0].partition("<")[0]
     # The query of a URL may carry a signature.
-    return re.sub(r"\?\S*", "?…", lines[0]).rstrip(":. ") if lines else type(error).__name__
+    line = re.sub(r"\?\S*", "?…", line).rstrip(":. ")
+    code = _S3_ERROR_CODE.search(text)
+    return f"{line}: {code.group(1)}" if code else line

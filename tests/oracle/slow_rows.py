@@ -105,6 +105,8 @@ def block_extra(block: dict[str, Json]) -> dict[str, Json] | None:
         extra["size"] = block["size"]
     if block.get("uncles"):
         extra["uncles"] = block["uncles"]
+    if block.get("withdrawalsRoot") is not None and block.get("withdrawals") is None:
+        extra["withdrawals"] = None  # the header says there are some, the node left the list out
     return extra | lists_that_say_more(block, "withdrawals") | unknown_keys(block, KNOWN_OF_BLOCK) or None
 
 

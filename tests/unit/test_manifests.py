@@ -26,9 +26,11 @@ WILD = """
 { "tables": {
     "logs": {"network": "m\\u00fcn", "schema": {"arrow": {"fields": [
       {"nullable": true, "type": {"List": {"nullable": false, "metadata": {"z": "1", "a": "2"}, "name": "item",
-        "data_type": {"Struct": [{"data_type": {"Decimal128": [38, 0]}, "nullable": true, "name": "v"}]}}}, "name": "b"},
+        "data_type": {"Struct": [{"data_type": {"Decimal128": [38, 0]}, "nullable": true, "name": "v"}]}}},
+        "name": "b"},
       {"name": "a", "nullable": false, "type": {"Timestamp": ["Nanosecond", "+00:00"]}}]}}},
-    "blocks": {"schema": {"arrow": {"fields": [{"name": "x\\"", "type": "Utf8", "nullable": false}]}}, "network": "mün"}},
+    "blocks": {"schema": {"arrow": {"fields": [{"name": "x\\"", "type": "Utf8", "nullable": false}]}},
+      "network": "mün"}},
   "network": "mün", "kind": "evm-rpc" }
 """
 CANONICAL = (

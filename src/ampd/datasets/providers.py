@@ -121,7 +121,7 @@ class ProviderStore:
         return Provider(provider.name, provider.kind, provider.network, config)
 
     async def _read_all(self) -> tuple[list[Provider], list[str]]:
-        """Return the providers, and the names of the files that cannot be used."""
+        """Return the providers by name, and the names of the files that cannot be used."""
         providers: list[Provider] = []
         broken: list[str] = []
         for file_name in await self._file_names():
@@ -135,7 +135,7 @@ class ProviderStore:
                 continue
             if provider is not None:  # it may have been deleted since it was listed
                 providers.append(provider)
-        return sorted(providers, key=lambda provider: provider.name), broken
+        return providers, broken
 
     async def _read(self, name: str) -> Provider | None:
         content = await self._store.get(name + SUFFIX)
@@ -154,6 +154,7 @@ class ProviderStore:
         return Provider(name, config["kind"], config["network"], config)
 
     async def _file_names(self) -> list[str]:
+        """Return the names of the provider files. Their order is that of the names without the suffix, too."""
         found = [info.path for info in await self._store.list()]
         return [path for path in found if path.endswith(SUFFIX) and "/" not in path]
 

@@ -13,8 +13,6 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.json as pa_json
 
-from ampd.errors import AmpError, ErrorCode
-
 _TEXT: Final = pa.string()
 _TEXTS: Final = pa.list_(_TEXT)
 
@@ -70,7 +68,7 @@ def read_answers(bodies: Sequence[bytes], schema: pa.Schema, *, strict: bool) ->
     """Read ``bodies`` into one row each, with the columns ``id`` and ``result``.
 
     :raises UnknownKeysError: with ``strict``, when there are keys that ``schema`` does not name.
-    :raises AmpError: NODE_ANSWER_MALFORMED when a value has another JSON type than it should.
+    :raises pyarrow.ArrowInvalid: when a value has another JSON type than it should.
     """
     text = b"\n".join(body.replace(b"\n", b" ") if b"\n" in body else body for body in bodies)
     try:
@@ -85,15 +83,7 @@ def read_answers(bodies: Sequence[bytes], schema: pa.Schema, *, strict: bool) ->
     except pa.ArrowInvalid as error:
         if strict and "unexpected field" in str(error):
             raise UnknownKeysError from None
-        raise AmpError(
-            ErrorCode.NODE_ANSWER_MALFORMED,
-            f"the node's answer does not have the form of the Ethereum JSON-RPC API: {error}",
-            recoverable=True,
-        ) from None
+        raise
     if table.num_rows != len(bodies):
-        raise AmpError(
-            ErrorCode.NODE_ANSWER_MALFORMED,
-            f"the node sent {table.num_rows} JSON values where {len(bodies)} answers were expected",
-            recoverable=True,
-        )
+        raise pa.ArrowInvalid(f"{table.num_rows} JSON values where {len(bodies)} answers were expected")
     return table

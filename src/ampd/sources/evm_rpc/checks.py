@@ -22,6 +22,10 @@ from ampd.errors import AmpError, ErrorCode
 Indices = npt.NDArray[np.int64]
 Numbers = Sequence[int]
 
+# The last second that nanoseconds in 64 bits can tell.
+_LAST_TIMESTAMP = (2**63 - 1) // 1_000_000_000
+_MOST_TOPICS = 4
+
 
 def _refuse(code: ErrorCode, number: int, what: str) -> NoReturn:
     raise AmpError(code, f"block {number}: {what}", recoverable=True, context={"block": number})
@@ -71,14 +75,37 @@ def check_receipts_present(lists: pa.ListArray, numbers: Numbers) -> None:
         )
 
 
-def check_no_nulls(column: pa.Array, name: str, numbers: Numbers) -> None:
-    """Refuse a block without the key ``name``."""
-    position = _first(column.is_null().to_numpy(zero_copy_only=False))
-    if position is not None:
+def refuse_error(error: object, number: int) -> NoReturn:
+    """Say that the node answered with a JSON-RPC error object."""
+    text = error.get("message", error) if isinstance(error, dict) else error
+    _refuse(ErrorCode.NODE_ANSWERED_ERROR, number, f"the node answered with an error: {str(text)[:300]}")
+
+
+def check_no_nulls(column: pa.Array, name: str, numbers: Numbers, block_of_row: Indices | None = None) -> None:
+    """Refuse a block that leaves out the key ``name``, or of which a row does."""
+    row = _first(column.is_null().to_numpy(zero_copy_only=False))
+    if row is not None:
+        position = row if block_of_row is None else int(block_of_row[row])
         _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[position], f"the node's answer has no {name!r}")
 
 
-def refuse_null_elements(values: pa.StructArray, owners: Indices, name: str, numbers: Numbers) -> NoReturn:
+def check_headers(headers: pa.StructArray, numbers: Numbers) -> None:
+    """Refuse headers without what ties them together, other blocks than those asked for, and broken links."""
+    for name in ("number", "hash", "parentHash", "timestamp", "transactions"):
+        check_no_nulls(headers.field(name), name, numbers)
+    check_block_numbers(decode_uint64(headers.field("number")), numbers)
+    check_links(decode_data(headers.field("hash"), 32), decode_data(headers.field("parentHash"), 32), numbers)
+    times = decode_uint64(headers.field("timestamp")).to_numpy()
+    position = _first(times > _LAST_TIMESTAMP)
+    if position is not None:
+        _refuse(
+            ErrorCode.NODE_ANSWER_MALFORMED,
+            numbers[position],
+            f"its timestamp {times[position]} is no Unix time in seconds before the year 2262",
+        )
+
+
+def refuse_null_elements(values: pa.Array, owners: Indices, name: str, numbers: Numbers) -> NoReturn:
     """Say which block's list ``name`` holds a null."""
     position = _first(values.is_null().to_numpy(zero_copy_only=False)) or 0
     _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(owners[position])], f"its list of {name} holds a null")
@@ -116,7 +143,8 @@ def _positions_within(groups: Indices) -> Indices:
 def check_transactions(
     headers: pa.StructArray, transactions: pa.StructArray, transaction_block: Indices, numbers: Numbers
 ) -> None:
-    """Refuse transactions that are out of order or of another block."""
+    """Refuse transactions that are out of order or of another block, or whose lists are broken."""
+    check_nested(transactions, transaction_block, numbers)
     order = pa.array(_positions_within(transaction_block), pa.uint64())
     position = _first(_differs(decode_uint64(transactions.field("transactionIndex")), order))
     if position is not None:
@@ -163,6 +191,13 @@ def check_receipts(
             f"{receipts.field('blockHash')[position]}, not to this block's",
         )
     _check_receipt_order(transactions, receipts, receipt_block, numbers)
+    position = _first(pc.greater(decode_uint64(receipts.field("status")), 1).fill_null(False).to_numpy(False))
+    if position is not None:
+        _refuse(
+            ErrorCode.NODE_ANSWER_MALFORMED,
+            numbers[int(receipt_block[position])],
+            f"a receipt has status {receipts.field('status')[position]}, which is neither 0x0 nor 0x1 (EIP-658)",
+        )
 
 
 def _check_receipt_order(
@@ -195,6 +230,7 @@ def check_logs(
     block.
     """
     log_block = receipt_block[log_receipt]
+    _check_topics(logs.field("topics"), log_block, numbers)
     removed = logs.field("removed").fill_null(False).to_numpy(zero_copy_only=False)
     position = _first(removed)
     if position is not None:
@@ -224,6 +260,39 @@ def check_logs(
             f"log {logs.field('logIndex')[position]} names another block or transaction than its receipt",
         )
     _check_log_indexes(logs, log_block, numbers)
+
+
+def _check_topics(topics: pa.ListArray, log_block: Indices, numbers: Numbers) -> None:
+    check_no_nulls(topics, "topics", numbers, log_block)
+    values = topics.flatten()
+    if values.null_count:
+        refuse_null_elements(values, log_block[pc.list_parent_indices(topics).to_numpy()], "topics", numbers)
+    position = _first(pc.list_value_length(topics).to_numpy() > _MOST_TOPICS)
+    if position is not None:
+        _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(log_block[position])], "a log has more than four topics")
+
+
+def check_nested(transactions: pa.StructArray, transaction_block: Indices, numbers: Numbers) -> None:
+    """Refuse transactions whose lists hold nulls, or entries without what every entry needs."""
+    for name, required in (
+        ("accessList", ("address",)),
+        ("blobVersionedHashes", ()),
+        ("authorizationList", ("address", "nonce")),
+    ):
+        lists = transactions.field(name)
+        entries = lists.flatten()
+        if not len(entries):
+            continue
+        owners = transaction_block[pc.list_parent_indices(lists).to_numpy()]
+        if entries.null_count:
+            refuse_null_elements(entries, owners, name, numbers)
+        for key in required:
+            check_no_nulls(entries.field(key), f"{name}.{key}", numbers, owners)
+        if name == "accessList":
+            keys = entries.field("storageKeys")
+            if keys.flatten().null_count:
+                places = pc.list_parent_indices(keys).to_numpy()
+                refuse_null_elements(keys.flatten(), owners[places], "storageKeys", numbers)
 
 
 def _check_log_indexes(logs: pa.StructArray, log_block: Indices, numbers: Numbers) -> None:

@@ -1,6 +1,7 @@
 """Requests to one Ethereum JSON-RPC endpoint over HTTP.
 
-A call gives the body of the answer as bytes: large answers are decoded elsewhere, by Arrow. What a node can do wrong becomes an
+A call gives the body of the answer as bytes: large answers are decoded elsewhere, by Arrow. What a node can do wrong
+becomes an
 :class:`ampd.errors.AmpError`; passing faults (connection, time-out, 5xx, 429) are tried again here first, a few times.
 """
 
@@ -91,7 +92,8 @@ class RpcClient:
         return json.loads(await self.call_raw(method, parameters, request_id=1))["result"]
 
     async def call_raw(self, method: str, parameters: list[Any], *, request_id: int) -> bytes:
-        """Return the body of the answer; it is a JSON object with a ``result`` (perhaps null) as far as a look at its size tells.
+        """Return the body of the answer; it is a JSON object with a ``result`` (perhaps null) as far as a look at its
+        size tells.
 
         :raises AmpError: the codes ``NODE_*``.
         """
@@ -106,7 +108,9 @@ class RpcClient:
                 if attempt == TRIES:
                     raise passing.error from None
                 wait = min(passing.pause_seconds or pause, _LONGEST_PAUSE_SECONDS)
-                _log.info("node.retry", endpoint=self.endpoint.shown_url, method=method, error=str(passing), pause_s=wait)
+                _log.info(
+                    "node.retry", endpoint=self.endpoint.shown_url, method=method, error=str(passing), pause_s=wait
+                )
             await asyncio.sleep(wait)
             pause *= 2
         raise AssertionError("unreachable")

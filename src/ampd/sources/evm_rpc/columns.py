@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -117,26 +118,36 @@ def _blocks(context: Context) -> Columns:
     }
 
 
+def lacks_withdrawals(headers: pa.StructArray) -> pa.BooleanArray:
+    """Tell which blocks have withdrawals by their header (EIP-4895) while the node left the list out."""
+    return pc.and_(headers.field("withdrawalsRoot").is_valid(), headers.field("withdrawals").is_null())
+
+
 def _block_extra(headers: pa.StructArray) -> pa.StringArray:
-    """Return what the standard header fields leave without a column: the block's size, and its uncles when there are
-    any.
+    """Return what the standard header fields leave without a column: the block's size, its uncles when there are any, and
+    ``"withdrawals":null`` when the node left them out, so that unknown is not taken for none.
     """
-    size = pc.binary_join_element_wise('{"size":"', headers.field("size"), '"}', "", null_handling="emit_null")
+    size = headers.field("size")
+    missing = lacks_withdrawals(headers)
+    end = pc.if_else(missing, '","withdrawals":null}', '"}')
+    simple = pc.binary_join_element_wise('{"size":"', size, end, "", null_handling="emit_null")
     uncles = headers.field("uncles")
-    with_uncles = pc.greater(pc.list_value_length(uncles).fill_null(0), 0)
-    if not with_uncles.true_count:
-        return size
-    texts = [
-        _size_and_uncles(text, hashes)
-        for text, hashes in zip(headers.field("size").to_pylist(), uncles.to_pylist(), strict=True)
-    ]
-    return pc.if_else(with_uncles, pa.array(texts, pa.string()), size)
+    is_simple = pc.and_(size.is_valid(), pc.equal(pc.list_value_length(uncles).fill_null(0), 0))
+    if is_simple.false_count == 0:
+        return simple
+    rows = zip(size.to_pylist(), uncles.to_pylist(), missing.to_pylist(), strict=True)
+    return pc.if_else(is_simple, simple, pa.array([_full_block_extra(*row) for row in rows], pa.string()))
 
 
-def _size_and_uncles(size: str | None, uncles: list[str] | None) -> str:
-    parts = [] if size is None else [f'"size":"{size}"']
-    parts.append('"uncles":[' + ",".join(f'"{uncle}"' for uncle in uncles or []) + "]")
-    return "{" + ",".join(parts) + "}"
+def _full_block_extra(size: str | None, uncles: list[str] | None, lacks_withdrawals: bool) -> str | None:
+    extra: dict[str, object] = {}
+    if size is not None:
+        extra["size"] = size
+    if uncles:
+        extra["uncles"] = uncles
+    if lacks_withdrawals:
+        extra["withdrawals"] = None
+    return json.dumps(extra, separators=(",", ":")) if extra else None
 
 
 def _transactions(context: Context) -> Columns:
@@ -144,8 +155,10 @@ def _transactions(context: Context) -> Columns:
     kind = decode_uint64(transaction("type").fill_null("0x0"))
     to = _address_or_null(transaction("to"))
     status = decode_uint64(receipt("status"))
-    priced = pc.less_equal(kind, 1)
-    gas_price = pc.if_else(priced, transaction("gasPrice"), pa.scalar(None, pa.string()))
+    gas_price = _only(pc.less_equal(kind, 1), transaction("gasPrice"))
+    # Some nodes write fields that a type does not have: those are no facts of the chain. Of an unknown type all count.
+    has_fees = pc.greater_equal(kind, 2)
+    has_blobs = pc.or_(pc.equal(kind, 3), pc.greater(kind, KNOWN_TYPES[-1]))
     return {
         **context.columns_of_blocks(context.transaction_block),
         "tx_index": pc.cast(decode_uint64(transaction("transactionIndex")), pa.uint32()),
@@ -163,42 +176,50 @@ def _transactions(context: Context) -> Columns:
         # Nodes before London leave it out; for types 0 and 1 it is the gas price by definition (EIP-1559).
         **_amount("effective_gas_price", pc.coalesce(receipt("effectiveGasPrice"), gas_price)),
         "type": pc.cast(kind, pa.int32()),
-        **_amount("max_fee_per_gas", transaction("maxFeePerGas")),
-        **_amount("max_priority_fee_per_gas", transaction("maxPriorityFeePerGas")),
-        **_amount("max_fee_per_blob_gas", transaction("maxFeePerBlobGas")),
+        **_amount("max_fee_per_gas", _only(has_fees, transaction("maxFeePerGas"))),
+        **_amount("max_priority_fee_per_gas", _only(has_fees, transaction("maxPriorityFeePerGas"))),
+        **_amount("max_fee_per_blob_gas", _only(has_blobs, transaction("maxFeePerBlobGas"))),
         "blob_gas_used": decode_uint64(receipt("blobGasUsed")),
         **_amount("blob_gas_price", receipt("blobGasPrice")),
         "from": decode_data(transaction("from"), 20),
         "contract_address": _contract_address(to, receipt("contractAddress")),
         "status": pc.equal(status, 1),
         "state_root": _state_root(status, receipt("root")),
-        "access_list": _access_lists(transaction("accessList")),
-        "blob_versioned_hashes": _hash_lists(transaction("blobVersionedHashes"), TABLES["transactions"]),
-        "authorization_list": _authorization_lists(transaction("authorizationList")),
+        "access_list": _access_lists(_only(pc.greater_equal(kind, 1), transaction("accessList"))),
+        "blob_versioned_hashes": _hash_lists(
+            _only(has_blobs, transaction("blobVersionedHashes")), TABLES["transactions"]
+        ),
+        "authorization_list": _authorization_lists(_only(pc.greater_equal(kind, 4), transaction("authorizationList"))),
         "extra": pa.nulls(len(context.transactions), pa.string()),
     }
+
+
+def _only(rows: pa.BooleanArray, column: pa.Array) -> pa.Array:
+    """Return ``column`` with null where ``rows`` is false."""
+    return pc.if_else(rows, column, pa.scalar(None, column.type))
 
 
 def _address_or_null(column: pa.StringArray) -> pa.FixedSizeBinaryArray:
     """Decode an address; some clients write ``""`` or ``0x`` where others write null."""
     written = pc.greater(pc.binary_length(column), 2)
-    return decode_data(pc.if_else(written, column, pa.scalar(None, pa.string())), 20)
+    return decode_data(_only(written, column), 20)
 
 
 def _contract_address(to: pa.Array, column: pa.StringArray) -> pa.FixedSizeBinaryArray:
     """Decode the created address; only a transaction without ``to`` creates one, whatever else a node writes there."""
-    return pc.if_else(to.is_null(), _address_or_null(column), pa.scalar(None, pa.binary(20)))
+    return _only(to.is_null(), _address_or_null(column))
 
 
 def _state_root(status: pa.UInt64Array, root: pa.StringArray) -> pa.FixedSizeBinaryArray:
     """Decode the state root that a receipt carried before Byzantium in place of a status (EIP-658)."""
-    return decode_data(pc.if_else(status.is_null(), root, pa.scalar(None, pa.string())), 32)
+    return decode_data(_only(status.is_null(), root), 32)
 
 
 def _signature(v: pa.StringArray, y_parity: pa.StringArray, r: pa.StringArray, s: pa.StringArray) -> Columns:
     """Return r, s and the parity of y. Legacy v is 27 + parity, or 35 + 2 * chain id + parity (EIP-155)."""
     numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
-    from_v = pa.array(np.where(numbers >= 27, (numbers + np.uint64(1)) % 2, numbers) == 1)
+    after_eip155 = (numbers >= _FIRST_EIP155_V) & ((numbers - np.uint64(_FIRST_EIP155_V)) % 2 == 1)
+    from_v = pa.array(after_eip155 | (numbers == 28) | (numbers == 1))
     parity = pc.coalesce(pc.equal(decode_uint64(y_parity), 1), from_v)
     return {
         "r": _or_zeros(decode_quantity_data(r, 32)),

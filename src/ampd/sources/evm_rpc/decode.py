@@ -6,7 +6,9 @@ Decoding has two steps, because receipts are asked for by the hash of their bloc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ampd.chain.hex_columns import MalformedHexError, decode_data, decode_uint64
+from ampd.chain.hex_columns import MalformedHexError
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.blocks import BlockBatch
 from ampd.sources.evm_rpc import checks, columns, extras
@@ -53,60 +55,120 @@ class DecodedBlocks:
 def decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> DecodedBlocks:
     """Decode answers of ``eth_getBlockByNumber(number, true)``; the answers' ids are the block numbers.
 
-    :raises AmpError: NODE_ANSWER_MALFORMED, BLOCK_NOT_AVAILABLE, BLOCK_NUMBER_MISMATCH, PARENT_HASH_MISMATCH,
-    TRANSACTION_ORDER_MISMATCH.
+    :raises AmpError: NODE_ANSWER_MALFORMED, NODE_ANSWERED_ERROR, BLOCK_NOT_AVAILABLE, BLOCK_NUMBER_MISMATCH,
+        PARENT_HASH_MISMATCH, TRANSACTION_ORDER_MISMATCH; the message names the block.
     """
-    table, has_unknown_keys = _read(bodies, BLOCK_ANSWER, expect_unknown_keys)
-    headers = _whole(table.column("result"))
-    checks.check_answer_ids(table.column("id"), numbers)
-    checks.check_all_present(headers, numbers)
-    with _named_in_errors("block", numbers):
-        checks.check_block_numbers(decode_uint64(headers.field("number")), numbers)
-        checks.check_links(
-            decode_data(headers.field("hash"), 32), decode_data(headers.field("parentHash"), 32), numbers
-        )
-        lists = headers.field("transactions")
-        checks.check_no_nulls(lists, "transactions", numbers)
-        transactions, transaction_block = _flatten(lists, "transactions", numbers)
-        checks.check_transactions(headers, transactions, transaction_block, numbers)
-    return DecodedBlocks(
-        numbers=numbers,
-        bodies=bodies,
-        headers=headers,
-        transactions=transactions,
-        transaction_block=transaction_block,
-        hashes=headers.field("hash").to_pylist(),
-        has_unknown_keys=has_unknown_keys,
-    )
+    try:
+        return _decode_blocks(numbers, bodies, expect_unknown_keys)
+    except _UnreadableAnswerError as error:
+        for number, body in zip(numbers, bodies, strict=True):
+            _named(number, lambda: _decode_blocks([number], [body], expect_unknown_keys))  # noqa: B023 - called at once
+        raise error.of_blocks(numbers) from None
 
 
 def decode_receipts(blocks: DecodedBlocks, bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> BlockBatch:
-    """Decode answers of ``eth_getBlockReceipts`` for :meth:`DecodedBlocks.blocks_with_transactions`, and put the tables
-    together.
+    """Decode answers of ``eth_getBlockReceipts`` for the :meth:`DecodedBlocks.blocks_with_transactions`, and put the
+    tables together.
 
-    :raises AmpError: NODE_ANSWER_MALFORMED, RECEIPTS_NOT_AVAILABLE, RECEIPT_COUNT_MISMATCH, RECEIPT_BLOCK_MISMATCH,
-    RECEIPT_ORDER_MISMATCH,
-        LOG_INDEX_MISMATCH, LOG_REMOVED.
+    :raises AmpError: NODE_ANSWER_MALFORMED, NODE_ANSWERED_ERROR, RECEIPTS_NOT_AVAILABLE, RECEIPT_COUNT_MISMATCH,
+        RECEIPT_BLOCK_MISMATCH, RECEIPT_ORDER_MISMATCH, LOG_INDEX_MISMATCH, LOG_REMOVED; the message names the block.
     """
-    positions = np.asarray(blocks.blocks_with_transactions(), dtype=np.int64)
-    numbers = blocks.numbers
+    positions = blocks.blocks_with_transactions()
     if len(bodies) != len(positions):
         raise ValueError(f"{len(positions)} blocks have receipts, {len(bodies)} answers were given")
-    receipts, receipt_block, has_unknown_keys = _read_receipts(bodies, positions, numbers, expect_unknown_keys)
-    with _named_in_errors("receipts", numbers):
-        checks.check_receipts(
-            blocks.headers, blocks.transactions, blocks.transaction_block, receipts, receipt_block, numbers
+    try:
+        return _decode_receipts(blocks, bodies, expect_unknown_keys)
+    except _UnreadableAnswerError as error:
+        receipts_of = dict(zip(positions, bodies, strict=True))
+        for position, number in enumerate(blocks.numbers):
+            one = _decode_blocks([number], [blocks.bodies[position]], expect_unknown_keys)
+            own = [receipts_of[position]] if position in receipts_of else []
+            _named(number, lambda: _decode_receipts(one, own, expect_unknown_keys))  # noqa: B023 - called at once
+        raise error.of_blocks(blocks.numbers) from None
+
+
+class _UnreadableAnswerError(Exception):
+    """Some answer among several has not the form that it should; which one is found by reading them one at a time."""
+
+    def of_blocks(self, numbers: Sequence[int]) -> AmpError:
+        where = f"block {numbers[0]}" if len(numbers) == 1 else f"blocks {numbers[0]} to {numbers[-1]}"
+        return AmpError(
+            ErrorCode.NODE_ANSWER_MALFORMED,
+            f"{where}: the node's answer does not have the form of the Ethereum JSON-RPC API: {self}",
+            recoverable=True,
+            context={"block": numbers[0]},
         )
+
+
+def _named(number: int, decode: Callable[[], object]) -> None:
+    """Run ``decode`` for one block, so that its error names that block."""
+    try:
+        decode()
+    except _UnreadableAnswerError as error:
+        raise error.of_blocks([number]) from None
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn everything that a malformed answer makes Arrow or the decoding of hex raise into one error."""
+    try:
+        yield
+    except (
+        MalformedHexError,
+        pa.ArrowInvalid,
+        pa.ArrowNotImplementedError,
+        UnicodeDecodeError,
+        OverflowError,
+    ) as error:
+        raise _UnreadableAnswerError(str(error)) from None
+
+
+def _decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], expect_unknown_keys: bool) -> DecodedBlocks:
+    with _reading():
+        table, has_unknown_keys = _read(bodies, BLOCK_ANSWER, expect_unknown_keys)
+        headers = _whole(table.column("result"))
+        _refuse_errors(headers, bodies, numbers)
+        checks.check_answer_ids(table.column("id"), numbers)
+        checks.check_all_present(headers, numbers)
+        checks.check_headers(headers, numbers)
+        lists = headers.field("transactions")
+        transactions, transaction_block = _flatten(lists, "transactions", numbers)
+        checks.check_transactions(headers, transactions, transaction_block, numbers)
+        return DecodedBlocks(
+            numbers=numbers,
+            bodies=bodies,
+            headers=headers,
+            transactions=transactions,
+            transaction_block=transaction_block,
+            hashes=headers.field("hash").to_pylist(),
+            has_unknown_keys=has_unknown_keys,
+        )
+
+
+def _decode_receipts(blocks: DecodedBlocks, bodies: Sequence[bytes], expect_unknown_keys: bool) -> BlockBatch:
+    positions = np.asarray(blocks.blocks_with_transactions(), dtype=np.int64)
+    numbers = blocks.numbers
+    with _reading():
+        receipts, receipt_block, has_unknown_keys = _read_receipts(bodies, positions, numbers, expect_unknown_keys)
+        headers = blocks.headers
+        checks.check_receipts(headers, blocks.transactions, blocks.transaction_block, receipts, receipt_block, numbers)
+        checks.check_no_nulls(receipts.field("logs"), "logs", numbers, receipt_block)
         logs, log_receipt = _flatten(receipts.field("logs"), "logs", numbers, receipt_block)
-        checks.check_logs(blocks.headers, receipts, receipt_block, logs, log_receipt, numbers)
-        context = columns.Context(
-            blocks.headers, blocks.transactions, blocks.transaction_block, receipts, logs, log_receipt
-        )
+        checks.check_logs(headers, receipts, receipt_block, logs, log_receipt, numbers)
+        context = columns.Context(headers, blocks.transactions, blocks.transaction_block, receipts, logs, log_receipt)
         tables = columns.build_tables(context)
-    if blocks.has_unknown_keys or has_unknown_keys or columns.needs_whole_objects(tables["transactions"]):
-        tables = extras.add_extras(tables, blocks.bodies, bodies)
+        if blocks.has_unknown_keys or has_unknown_keys or columns.needs_whole_objects(tables["transactions"]):
+            tables = extras.add_extras(tables, blocks.bodies, bodies)
     checks.check_required_columns(tables)
     return _batch(blocks, tables, sum(map(len, blocks.bodies)) + sum(map(len, bodies)))
+
+
+def _refuse_errors(results: pa.Array, bodies: Sequence[bytes], numbers: Sequence[int]) -> None:
+    """Tell an error object from a null: both leave ``result`` null, and they mean different things."""
+    for position in map(int, np.flatnonzero(results.is_null().to_numpy(zero_copy_only=False))):
+        error = json.loads(bodies[position]).get("error")
+        if error is not None:
+            checks.refuse_error(error, numbers[position])
 
 
 def _read_receipts(
@@ -119,6 +181,7 @@ def _read_receipts(
     table, has_unknown_keys = _read(bodies, RECEIPTS_ANSWER, expect_unknown_keys)
     lists = _whole(table.column("result"))
     asked = [numbers[position] for position in positions]
+    _refuse_errors(lists, bodies, asked)
     checks.check_answer_ids(table.column("id"), asked)
     checks.check_receipts_present(lists, asked)
     receipts, receipt_answer = _flatten(lists, "receipts", asked)
@@ -149,24 +212,6 @@ def _flatten(
         owners = parents if block_of_list is None else block_of_list[parents]
         checks.refuse_null_elements(values, owners, name, numbers)
     return values, parents
-
-
-class _named_in_errors:  # noqa: N801 - reads as a statement
-    """Turn text that is not hex into an error that says which answer held it."""
-
-    def __init__(self, what: str, numbers: Sequence[int]) -> None:
-        self._what, self._numbers = what, numbers
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MalformedHexError):
-            raise AmpError(
-                ErrorCode.NODE_ANSWER_MALFORMED,
-                f"the {self._what} of blocks {self._numbers[0]} to {self._numbers[-1]}: {error}",
-                recoverable=True,
-            ) from None
 
 
 def _batch(blocks: DecodedBlocks, tables: dict[str, pa.Table], source_bytes: int) -> BlockBatch:

@@ -27,6 +27,8 @@ _TRANSACTION_KEYS = _keys(answers.TRANSACTION)
 _RECEIPT_KEYS = _keys(answers.RECEIPT)
 _LOG_KEYS = _keys(answers.LOG)
 _WITHDRAWAL_KEYS = _keys(answers.WITHDRAWAL)
+_ACCESS_KEYS = _keys(answers.ACCESS_LIST.value_type)
+_AUTHORIZATION_KEYS = _keys(answers.AUTHORIZATION_LIST.value_type)
 
 
 def add_extras(
@@ -64,6 +66,8 @@ def _block_extra(block: dict[str, Any]) -> dict[str, Any]:
         extra["size"] = block["size"]
     if block.get("uncles"):
         extra["uncles"] = block["uncles"]
+    if block.get("withdrawalsRoot") is not None and block.get("withdrawals") is None:
+        extra["withdrawals"] = None
     extra.update(_unknown(block, _BLOCK_KEYS))
     if any(_unknown(withdrawal, _WITHDRAWAL_KEYS) for withdrawal in block.get("withdrawals") or ()):
         extra["withdrawals"] = block["withdrawals"]
@@ -77,11 +81,22 @@ def _transaction_extra(transaction: dict[str, Any], receipt: dict[str, Any]) -> 
     if int(transaction.get("type") or "0x0", 16) not in KNOWN_TYPES:
         return {"transaction": transaction, "receipt": _unknown(receipt, frozenset({"logs", "logsBloom"}))}
     of_transaction = _unknown(transaction, _TRANSACTION_KEYS)
-    if any(_chain_id(entry) >= _UINT64_LIMIT for entry in transaction.get("authorizationList") or ()):
-        of_transaction["authorizationList"] = transaction["authorizationList"]
+    for name, is_lossy in (("accessList", _loses_access), ("authorizationList", _loses_authorization)):
+        if any(is_lossy(entry) for entry in transaction.get(name) or ()):
+            of_transaction[name] = transaction[name]
     of_receipt = _unknown(receipt, _RECEIPT_KEYS)
     extra = {"transaction": of_transaction, "receipt": of_receipt}
     return {key: value for key, value in extra.items() if value}
+
+
+def _loses_access(entry: dict[str, Any]) -> bool:
+    """Tell whether the columns do not hold all of an access list entry."""
+    return bool(_unknown(entry, _ACCESS_KEYS))
+
+
+def _loses_authorization(entry: dict[str, Any]) -> bool:
+    """Tell whether the columns do not hold all of an authorization."""
+    return bool(_unknown(entry, _AUTHORIZATION_KEYS)) or _chain_id(entry) >= _UINT64_LIMIT
 
 
 def _chain_id(authorization: dict[str, Any]) -> int:

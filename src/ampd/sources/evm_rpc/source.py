@@ -9,12 +9,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import pyarrow.compute as pc
 import structlog
 
 from ampd.chain.networks import CHAIN_IDS
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.blocks import BlockBatch
 from ampd.sources.evm_rpc.client import INVALID_PARAMS, Endpoint, NodeError, RpcClient
+from ampd.sources.evm_rpc.columns import lacks_withdrawals
 from ampd.sources.evm_rpc.decode import DecodedBlocks, decode_blocks, decode_receipts
 
 _log = structlog.get_logger(__name__)
@@ -22,7 +24,8 @@ _Result = TypeVar("_Result")
 
 _FIRST_CHUNK_BLOCKS: Final = 8
 _MOST_CHUNK_BLOCKS: Final = 256
-# The aim for the JSON of one chunk. It bounds memory (with the chunks in flight) and is large enough for columns to pay off.
+# The aim for the JSON of one chunk. It bounds memory (with the chunks in flight) and is large enough for columns to pay
+# off.
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _CHUNKS_IN_FLIGHT: Final = 4
 # An answer that is not the chain's is asked for again this often; a node may have been in the middle of a reorg.
@@ -52,10 +55,13 @@ class _Learned:
     chunk_blocks: int = _FIRST_CHUNK_BLOCKS
     has_unknown_keys: bool = False
     receipts_by_number: bool = False
+    leaves_withdrawals_out: bool = False
 
 
 class EvmRpcSource:
-    """The chain behind one endpoint. ``executor`` runs the decoding; ``network`` is the dataset's name for the chain."""
+    """The chain behind one endpoint. ``executor`` runs the decoding; ``network`` is the dataset's name for the
+    chain.
+    """
 
     def __init__(self, endpoint: Endpoint, *, network: str, executor: Executor) -> None:
         self._client = RpcClient(endpoint)
@@ -154,7 +160,9 @@ class EvmRpcSource:
 
     async def _fetch_chunk(self, start_block: int, end_block: int) -> BlockBatch:
         numbers = range(start_block, end_block + 1)
-        bodies = await _all(self._client.call_raw("eth_getBlockByNumber", [hex(n), True], request_id=n) for n in numbers)
+        bodies = await _all(
+            self._client.call_raw("eth_getBlockByNumber", [hex(n), True], request_id=n) for n in numbers
+        )
         unknown_keys = self._learned.has_unknown_keys
         blocks = await self._decode(lambda: decode_blocks(numbers, bodies, expect_unknown_keys=unknown_keys))
         receipts = await _all(self._receipts(blocks, position) for position in blocks.blocks_with_transactions())
@@ -163,16 +171,15 @@ class EvmRpcSource:
         return batch
 
     async def _receipts(self, blocks: DecodedBlocks, position: int) -> bytes:
-        """Ask for receipts by the hash of their block, so that they cannot be of another fork; by number where a node knows only that.
+        """Ask for receipts by the hash of their block, so that they cannot be of another fork; by number where a node
+        knows only that.
 
         Either way every receipt's block hash is compared when it is decoded.
         """
         number = blocks.numbers[position]
         if not self._learned.receipts_by_number:
             try:
-                return await self._client.call_raw(
-                    "eth_getBlockReceipts", [blocks.hashes[position]], request_id=number
-                )
+                return await self._client.call_raw("eth_getBlockReceipts", [blocks.hashes[position]], request_id=number)
             except NodeError as error:
                 if error.rpc_code != INVALID_PARAMS:
                     raise
@@ -184,6 +191,14 @@ class EvmRpcSource:
 
     def _learn(self, batch: BlockBatch, blocks: DecodedBlocks) -> None:
         self._learned.has_unknown_keys |= blocks.has_unknown_keys
+        if not self._learned.leaves_withdrawals_out and pc.any(lacks_withdrawals(blocks.headers)).as_py():
+            self._learned.leaves_withdrawals_out = True
+            _log.warning(
+                "node.leaves_withdrawals_out",
+                endpoint=self._client.endpoint.shown_url,
+                first_block=batch.start_block,
+                mend="the table withdrawals has no rows for such blocks (their `extra` says so); use a node that sends them",
+            )
         bytes_per_block = batch.source_bytes / len(blocks.numbers)
         self._learned.chunk_blocks = max(1, min(_MOST_CHUNK_BLOCKS, int(_CHUNK_BYTES / bytes_per_block)))
 
