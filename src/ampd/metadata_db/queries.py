@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 @cache
@@ -14,5 +14,5 @@ def sql(room: str, operation: str) -> LiteralString:
     The files are part of the package, so their text is as trusted as our own source: that is why it counts as a
     literal.
     """
-    text = files(f"ampd.{room}").joinpath("sql", f"{operation}.sql").read_text(encoding="utf-8")
-    return cast("LiteralString", text)
+    text: LiteralString = files(f"ampd.{room}").joinpath("sql", f"{operation}.sql").read_text(encoding="utf-8")
+    return text

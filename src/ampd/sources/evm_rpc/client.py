@@ -12,12 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.telemetry import redact
 
 _log = structlog.get_logger(__name__)
 
@@ -45,10 +45,8 @@ class Endpoint:
 
     @property
     def shown_url(self) -> str:
-        """The URL without credentials, path and query: providers put keys into them."""
-        parts = urlsplit(self.url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}"
+        """The URL without what may be a secret."""
+        return redact(self.url)
 
 
 class NodeError(AmpError):

@@ -1,0 +1,81 @@
+"""Databases and nodes for tests with real processes; a module shares them where its tests do not disturb each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ampd.metadata_db import EmbeddedPostgres
+from support.daemons import Cluster
+from support.nodes import replay_process
+
+
+@contextmanager
+def _fresh_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = f"e2e_{uuid4().hex}"
+    identifier = sql.Identifier(name)
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template)))
+    try:
+        yield urlsplit(server.url)._replace(path=f"/{name}").geturl()
+    finally:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+@pytest.fixture(scope="module")
+def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """A migrated database that the tests of a module share."""
+    with _fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def recorded_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A node with the 23 recorded mainnet blocks."""
+    with replay_process(tmp_path_factory.mktemp("node") / "node.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def slow_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A node with a chain that takes minutes to extract: what runs on it is still running when a test looks."""
+    with replay_process(tmp_path_factory.mktemp("slow") / "node.log", "--length", "4000", "--latency", "0.25") as url:
+        yield url
+
+
+@contextmanager
+def _ending(cluster: Cluster) -> Iterator[Cluster]:
+    try:
+        yield cluster
+    finally:
+        cluster.end()
+    for log in cluster.directory.glob("*.log"):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        assert "Traceback" not in text, f"a stack trace in {log}:\n{text}"
+
+
+# Short segments and quick looks at the tip: tests see several commits within seconds.
+SETTINGS = "poll_interval_secs = 0.2\n[writer]\ntarget_range_secs = 1.0\n[worker]\nslots = 32\n"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
+    """The config of a cluster of one test; the test starts its processes, and they end with it."""
+    with _ending(Cluster(tmp_path, database_url, SETTINGS)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[Cluster]:
+    """The config of a cluster that the tests of a module share."""
+    directory = tmp_path_factory.mktemp("cluster")
+    with _ending(Cluster(directory, module_database_url, SETTINGS)) as made:
+        yield made
