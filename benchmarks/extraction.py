@@ -2,9 +2,10 @@
 
     make bench [BENCH_ARGS="--blocks 500"]
 
-Starts an embedded PostgreSQL, a controller, a worker and a replay node, each a process of its own, and extracts a chain of
-``--blocks`` blocks (the 23 recorded ones repeated) into Parquet. Then, in this process on one core, it decodes the recorded answers, and lets
-Arrow's JSON reader alone read the same bytes. The last line of the output is one JSON object; ``cpu_s`` and ``peak_mb`` are the worker's.
+Starts an embedded PostgreSQL, a controller, a worker and a replay node, each a process of its own, and extracts a chain
+of ``--blocks`` blocks (the 23 recorded ones repeated) into Parquet. Then, in this process on one core, it decodes the
+recorded answers, and lets Arrow's JSON reader alone read the same bytes. The last line of the output is one JSON
+object; ``cpu_s`` and ``peak_mb`` are the worker's.
 """
 
 from __future__ import annotations
@@ -23,13 +24,12 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.daemons import Cluster, ampd, wait_for  # noqa: E402 - the harness of the tests
-
 from ampd.demo.run import recorded_blocks  # noqa: E402
 from ampd.metadata_db import EmbeddedPostgres  # noqa: E402
 from ampd.replay_node import ReplayChain, load_recorded_chain  # noqa: E402
 from ampd.sources.evm_rpc.answers import BLOCK_ANSWER, RECEIPTS_ANSWER, read_answers  # noqa: E402
 from ampd.sources.evm_rpc.decode import decode_blocks, decode_receipts  # noqa: E402
+from support.daemons import Cluster, ampd, wait_for  # noqa: E402 - the harness of the tests
 
 DECODE_ROUNDS = 7
 MEGA = 1_000_000

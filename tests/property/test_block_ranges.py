@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def _blocks(found: list[BlockRange]) -> set[int]:
 
 
 def _is_tidy(found: list[BlockRange]) -> bool:
-    return all(left[1] + 1 < right[0] for left, right in zip(found, found[1:], strict=False))
+    return all(left[1] + 1 < right[0] for left, right in pairwise(found))
 
 
 @given(ranges)

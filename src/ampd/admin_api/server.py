@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from ampd.errors import AmpError, ErrorCode
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
+MAX_PORT = 65535
 
 
 class _Server(uvicorn.Server):
@@ -69,9 +70,11 @@ async def serve_admin_api(
 
 def _bind(host: str, port: int, *, insecure: bool) -> socket.socket:
     mend = "change admin_api_addr in the config file (or AMP_CONFIG_ADMIN_API_ADDR)"
+    if not 0 <= port <= MAX_PORT:  # getaddrinfo would take it modulo 65536
+        raise AmpError(ErrorCode.CONFIG_INVALID, f"cannot listen on {host}:{port}: ports end at {MAX_PORT}; {mend}")
     try:
         family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise AmpError(ErrorCode.CONFIG_INVALID, f"cannot listen on {host}:{port} ({error}); {mend}") from None
     if not insecure and not ip_address(address[0]).is_loopback:
         raise AmpError(

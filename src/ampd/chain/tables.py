@@ -8,7 +8,8 @@ The same rows come from every source. Conventions:
   ``<column>_raw`` (32 bytes, big-endian, null otherwise) keeps it exactly. ``transactions.value`` is a decimal string,
   which always fits.
 - Columns that a transaction type does not have are null (a legacy transaction has no ``max_fee_per_gas``).
-- ``extra`` of a block whose header has a withdrawals root while the node left the list out holds ``"withdrawals":null``.
+- ``extra`` of a block whose header has a withdrawals root while the node left the list out holds
+  ``"withdrawals":null``.
 - ``extra`` is a JSON object with what the node said and no column holds (null when there is nothing), values as the
   node wrote them.
 """

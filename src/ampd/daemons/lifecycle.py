@@ -14,13 +14,16 @@ from ampd.metadata_db import MetadataDb, migrate, require_migrated
 
 _log = structlog.get_logger(__name__)
 
-# A child of `ampd solo` holds one end of a pipe under this variable; the other end closes when solo dies, however it dies.
+# A child of `ampd solo` holds one end of a pipe under this variable; the other end closes when solo dies, however it
+# dies.
 PARENT_PIPE = "AMP_PARENT_PIPE"
 EXIT_AT_ONCE = 1
 
 
 def run_until_stopped(daemon: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run ``daemon`` until it ends; it is asked to by the first SIGINT or SIGTERM, the second ends the process at once."""
+    """Run ``daemon`` until it ends; it is asked to by the first SIGINT or SIGTERM, the second ends the process at
+    once.
+    """
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -60,7 +63,8 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 async def open_metadata_db(config: Config) -> MetadataDb:
     """Open the metadata database, with its tables up to date.
 
-    :raises AmpError: CONFIG_INVALID without a URL, METADATA_DB_UNREACHABLE, METADATA_DB_NOT_MIGRATED, METADATA_DB_MIGRATION_FAILED.
+    :raises AmpError: CONFIG_INVALID without a URL, METADATA_DB_UNREACHABLE, METADATA_DB_NOT_MIGRATED,
+    METADATA_DB_MIGRATION_FAILED.
     """
     url = config.require_metadata_db_url()
     if config.metadata_db.auto_migrate:

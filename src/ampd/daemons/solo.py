@@ -24,7 +24,8 @@ NODE_ID = "worker"
 _RESTART_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A child that lived this long had started well: its next end is a new story.
 _STEADY_SECONDS = 30.0
-_CONFIG_TEXT = """# Settings of this `ampd solo`. What is not set here has its default; see docs/reference/configuration.md.
+_CONFIG_TEXT = """# Settings of this `ampd solo`. What is not set here has its default; see
+docs/reference/configuration.md.
 """
 
 
@@ -49,14 +50,17 @@ def prepare_amp_dir(amp_dir: Path) -> Config:
     except OSError as error:
         raise AmpError(
             ErrorCode.DATA_STORE_NOT_WRITABLE,
-            f"cannot write in the amp dir {amp_dir}: {error.strerror}. Make it writable, or choose another with --amp-dir",
+            f"cannot write in the amp dir {amp_dir}: {error.strerror}. "
+            "Make it writable, or choose another with --amp-dir",
         ) from None
     return load_config(config_file)
 
 
 @contextmanager
 def metadata_db_of(config: Config, amp_dir: Path) -> Iterator[str]:
-    """Give the URL of the metadata database: the configured one, else that of the embedded server, which runs meanwhile."""
+    """Give the URL of the metadata database: the configured one, else that of the embedded server, which runs
+    meanwhile.
+    """
     if config.metadata_db.url is not None:
         yield config.metadata_db.url
         return
@@ -91,7 +95,9 @@ async def run_solo(config: Config, amp_dir: Path, database_url: str, stop: async
 
 
 async def _keep(child: _Child, environment: dict[str, str], pipe: int, stop: asyncio.Event) -> None:
-    """Run ``child``, again and again when it is killed, until ``stop`` is set. An end with an error of its own is final."""
+    """Run ``child``, again and again when it is killed, until ``stop`` is set. An end with an error of its own is
+    final.
+    """
     failures = 0
     loop = asyncio.get_running_loop()
     stopping = asyncio.ensure_future(stop.wait())
@@ -115,7 +121,9 @@ async def _keep(child: _Child, environment: dict[str, str], pipe: int, stop: asy
         if stop.is_set():
             return
         if code >= 0:
-            raise AmpError(ErrorCode.INTERNAL_ERROR, f"the {child.name} ended with exit code {code}; its message is above")
+            raise AmpError(
+                ErrorCode.INTERNAL_ERROR, f"the {child.name} ended with exit code {code}; its message is above"
+            )
         failures = 0 if loop.time() - started_at > _STEADY_SECONDS else failures + 1
         pause = _RESTART_PAUSES[min(failures, len(_RESTART_PAUSES) - 1)]
         _log.warning("solo.child_killed", child=child.name, signal=-code, restart_in_s=pause)

@@ -24,7 +24,8 @@ from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
 async def run_worker(
     config: Config, node_id: str, stop: asyncio.Event, *, drain_timeout_seconds: float | None = None
 ) -> None:
-    """Run a worker until ``stop`` is set, then drain, for as long as the configuration says or ``drain_timeout_seconds``.
+    """Run a worker until ``stop`` is set, then drain, for as long as the configuration says or
+    ``drain_timeout_seconds``.
 
     :raises AmpError: when it cannot start, or another process takes its name.
     """
@@ -47,9 +48,7 @@ async def run_worker(
             await db.close()
 
 
-def _extraction(
-    config: Config, db: MetadataDb, leased_jobs: LeasedJobs, executor: ThreadPoolExecutor
-) -> JobHandler:
+def _extraction(config: Config, db: MetadataDb, leased_jobs: LeasedJobs, executor: ThreadPoolExecutor) -> JobHandler:
     writer = config.writer
     compression = writer.parsed_compression
     codec = "none" if compression.codec == "uncompressed" else compression.codec

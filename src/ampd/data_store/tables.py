@@ -182,7 +182,8 @@ class TableStore:
                 if not await self._register(connection, segment, file):
                     raise AmpError(
                         ErrorCode.RANGE_ALREADY_COMMITTED,
-                        f"blocks {segment.start_block} to {segment.end_block} are in the table already: nothing was written",
+                        f"blocks {segment.start_block} to {segment.end_block} are in the table already: "
+                        "nothing was written",
                         recoverable=True,
                     )
 

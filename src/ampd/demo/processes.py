@@ -67,9 +67,7 @@ def _wait_until_up(process: subprocess.Popen[str], url: str, log: Path) -> None:
 
 
 @contextmanager
-def _process(
-    arguments: list[str], environment: dict[str, str], log: Path | None
-) -> Iterator[subprocess.Popen[str]]:
+def _process(arguments: list[str], environment: dict[str, str], log: Path | None) -> Iterator[subprocess.Popen[str]]:
     """Run ``ampd`` with ``arguments``; what it logs goes to the file ``log``."""
     log_file = log.open("w", encoding="utf-8") if log is not None else None
     process = subprocess.Popen(

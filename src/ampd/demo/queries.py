@@ -10,9 +10,6 @@ import duckdb
 
 from ampd.chain.tables import TABLES
 
-# keccak256("Transfer(address,address,uint256)"), the event of ERC-20 and ERC-721.
-_TRANSFER = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
-
 # DuckDB computes with microseconds, and blocks have whole seconds; in UTC without a zone, which Python needs no package
 # to show.
 _TIME = "timestamp::TIMESTAMPTZ AT TIME ZONE 'UTC' AS timestamp"
@@ -26,12 +23,13 @@ class Query:
     sql: str
 
 
+# The topic is keccak256("Transfer(address,address,uint256)"), the event of ERC-20 and ERC-721.
 TOP_TOKENS = Query(
     "Tokens with the most transfers",
-    f"""
+    """
 SELECT '0x' || lower(hex(address)) AS token, count(*) AS transfers, count(DISTINCT tx_hash) AS transactions
 FROM logs
-WHERE topic0 = from_hex('{_TRANSFER}')
+WHERE topic0 = from_hex('ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef')
 GROUP BY address
 ORDER BY transfers DESC, token
 LIMIT 5""",
@@ -92,5 +90,7 @@ class Lake:
 
     def spans_hours(self) -> bool:
         """Tell whether the blocks reach over more than two hours."""
-        row = self._connection.execute("SELECT max(timestamp) - min(timestamp) > INTERVAL 2 HOUR FROM blocks").fetchone()
+        row = self._connection.execute(
+            "SELECT max(timestamp) - min(timestamp) > INTERVAL 2 HOUR FROM blocks"
+        ).fetchone()
         return bool(row and row[0])

@@ -16,8 +16,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ampd.chain.networks import CHAIN_IDS
-from ampd.datasets import generate_manifest
 from ampd.client import Ampd, Job, Progress
+from ampd.datasets import generate_manifest
 from ampd.demo import processes, show
 from ampd.demo.queries import GAS_BY_BLOCK, GAS_BY_HOUR, LARGEST_TRANSFERS, TOP_TOKENS, Lake
 from ampd.errors import AmpError, ErrorCode
@@ -67,7 +67,9 @@ def run_demo(options: DemoOptions) -> None:
     """
     console = Console(highlight=False)
     if options.rpc_url is None and (options.start is not None or options.end is not None):
-        raise AmpError(ErrorCode.CONFIG_INVALID, "--start and --end choose blocks of your own node: give --rpc-url URL too")
+        raise AmpError(
+            ErrorCode.CONFIG_INVALID, "--start and --end choose blocks of your own node: give --rpc-url URL too"
+        )
     with _amp_dir(options.keep) as amp_dir, ExitStack() as running:
         url = options.rpc_url or running.enter_context(processes.replay_node(recorded_blocks()))
         chain = asyncio.run(_look_at_chain(url, options))
@@ -129,7 +131,8 @@ async def _look_at_chain(url: str, options: DemoOptions) -> _Chain:
     if not 0 <= start <= end <= head:
         raise AmpError(
             ErrorCode.CONFIG_INVALID,
-            f"blocks {start} to {end} cannot be had: the node's newest block is {head}; choose --start N --end M up to that",
+            f"blocks {start} to {end} cannot be had: the node's newest block is {head}; "
+            "choose --start N --end M up to that",
         )
     return _Chain(url, network, start, end)
 
@@ -186,4 +189,3 @@ def _query(console: Console, amp_dir: Path) -> None:
     by_time = GAS_BY_HOUR if lake.spans_hours() else GAS_BY_BLOCK
     for query in (TOP_TOKENS, by_time, LARGEST_TRANSFERS):
         show.answer(console, query, lake.ask(query))
-

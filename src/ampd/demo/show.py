@@ -33,7 +33,13 @@ def progress_bar(console: Console, start: int, end: int) -> Iterator[Advance]:
     if not console.is_terminal:
         yield _plain_lines(console, start, total)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("blocks"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("blocks"),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=console) as bars:
         task = bars.add_task("Extracting", total=total)
         yield lambda progress: bars.update(task, completed=_done(progress, start))
@@ -74,7 +80,9 @@ def result(
         f"\n[bold]{blocks:,}[/bold] blocks, [bold]{transactions:,}[/bold] transactions, [bold]{logs:,}[/bold] logs "
         f"in {files} Parquet files of {bytes / 1e6:.1f} MB"
     )
-    console.print(f"{seconds:.1f} s from deploy to the end, {blocks / seconds:.0f} blocks/s, in {data_dir}\n", soft_wrap=True)
+    console.print(
+        f"{seconds:.1f} s from deploy to the end, {blocks / seconds:.0f} blocks/s, in {data_dir}\n", soft_wrap=True
+    )
 
 
 def answer(console: Console, query: Query, found: Answer) -> None:

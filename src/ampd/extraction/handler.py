@@ -137,8 +137,8 @@ class ExtractionHandler:
                 if expected_parent is not None and batch.start_parent_hash != expected_parent:
                     raise AmpError(
                         ErrorCode.PARENT_HASH_MISMATCH,
-                        f"block {batch.start_block}: its parent hash is not the hash of block {batch.start_block - 1} in the "
-                        "lake: the chain reorganised below it, or the node follows another fork",
+                        f"block {batch.start_block}: its parent hash is not the hash of block {batch.start_block - 1} "
+                        "in the lake: the chain reorganised below it, or the node follows another fork",
                         recoverable=True,
                     )
                 expected_parent = None
@@ -163,9 +163,7 @@ class ExtractionHandler:
         )
 
 
-async def _until(
-    stop: asyncio.Event, batches: AsyncGenerator[BlockBatch, None]
-) -> AsyncGenerator[BlockBatch, None]:
+async def _until(stop: asyncio.Event, batches: AsyncGenerator[BlockBatch, None]) -> AsyncGenerator[BlockBatch, None]:
     """Give what ``batches`` gives until ``stop`` is set, also while the next one is awaited."""
     stopping = asyncio.ensure_future(stop.wait())
     try:

@@ -10,7 +10,9 @@ from ampd.errors import AmpError, ErrorCode
 
 @dataclass(frozen=True)
 class ExtractionInput:
-    """The descriptor of a job. ``end_block``: None (follow the chain), ``latest``, ``N`` or ``-N`` (so many before the latest)."""
+    """The descriptor of a job. ``end_block``: None (follow the chain), ``latest``, ``N`` or ``-N`` (so many before the
+    latest).
+    """
 
     namespace: str
     name: str
@@ -30,7 +32,8 @@ class ExtractionInput:
 
 
 def resolve_end_block(wanted: str | None, *, start_block: int, latest: int | None) -> int | None:
-    """Return the last block that a job wants, None when it follows the chain for ever; ``latest`` is the chain's newest block.
+    """Return the last block that a job wants, None when it follows the chain for ever; ``latest`` is the chain's newest
+    block.
 
     :raises AmpError: RESOLVE_END_BLOCK when that lies before the dataset's start, or the chain has no blocks yet.
     """
@@ -40,7 +43,9 @@ def resolve_end_block(wanted: str | None, *, start_block: int, latest: int | Non
         end = int(wanted)
     elif latest is None:
         raise AmpError(
-            ErrorCode.RESOLVE_END_BLOCK, f"end block {wanted!r} cannot be told: the node has no blocks yet", recoverable=True
+            ErrorCode.RESOLVE_END_BLOCK,
+            f"end block {wanted!r} cannot be told: the node has no blocks yet",
+            recoverable=True,
         )
     elif wanted == "latest":
         end = latest

@@ -1,4 +1,6 @@
-"""Batches become segments: Parquet files of all tables of a range, then one commit that makes them count (design section 7.1)."""
+"""Batches become segments: Parquet files of all tables of a range, then one commit that makes them count (design
+section 7.1).
+"""
 
 from __future__ import annotations
 

@@ -33,4 +33,5 @@ class JobHandler(Protocol):
     :class:`ampd.errors.AmpError` for failures; ``recoverable`` decides whether the job is tried again.
     """
 
-    async def run(self, context: JobContext) -> bool: ...
+    async def run(self, context: JobContext) -> bool:
+        """Run a job to its end, or to ``context.stop``."""

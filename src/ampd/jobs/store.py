@@ -125,7 +125,8 @@ class JobStore:
             return False
         raise AmpError(
             ErrorCode.JOB_CONFLICT,
-            f"job '{job_id}' cannot be deleted from current state: {job.state}; stop it first (ampctl job stop {job_id})",
+            f"job '{job_id}' cannot be deleted from current state: {job.state}; "
+            f"stop it first (ampctl job stop {job_id})",
         )
 
     async def delete_in_states(self, states: Iterable[JobState], *, actor: str) -> int:

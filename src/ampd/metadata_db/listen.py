@@ -18,8 +18,8 @@ _LONGEST_PAUSE_SECONDS = 10.0
 async def listen(url: str, channel: str) -> AsyncGenerator[str | None, None]:
     """Give the payloads sent to ``channel``, for ever; None each time that listening has begun (again).
 
-    Between a loss and the next None anything may have been missed: the reader then looks at the tables. Because LISTEN comes before that look,
-    nothing falls between the two.
+    Between a loss and the next None anything may have been missed: the reader then looks at the tables. Because LISTEN
+    comes before that look, nothing falls between the two.
     """
     pause = _FIRST_PAUSE_SECONDS
     while True:

@@ -28,7 +28,8 @@ def unreachable(url: str, error: BaseException) -> AmpError:
     return AmpError(
         ErrorCode.METADATA_DB_UNREACHABLE,
         f"cannot reach the metadata database at {redact(url)}: {describe_exception(error).strip()}. "
-        "Check metadata_db.url in the config file (or AMP_CONFIG_METADATA_DB__URL) and that PostgreSQL accepts connections",
+        "Check metadata_db.url in the config file (or AMP_CONFIG_METADATA_DB__URL), "
+        "and that PostgreSQL accepts connections",
         recoverable=True,
     )
 

@@ -1,4 +1,6 @@
-"""The heartbeat of a worker: its own thread and its own connection, so that no work in this process can hold it up (design 4.3, 4.4)."""
+"""The heartbeat of a worker: its own thread and its own connection, so that no work in this process can hold it up
+(design 4.3, 4.4).
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,11 @@ class HeartbeatSettings:
 
 
 class Heartbeat:
-    """Registers the worker, then beats. Each beat brings back what the worker should be doing, given to ``on_beat`` on the heartbeat's thread.
+    """Registers the worker, then beats. Each beat brings back what the worker should be doing, given to ``on_beat`` on
+    the heartbeat's thread.
 
-    ``on_end`` gets the error when another process has taken the name. A lost connection is opened again; while it is lost, :meth:`is_trusted` turns
-    False one lease after the last beat that arrived.
+    ``on_end`` gets the error when another process has taken the name. A lost connection is opened again; while it is
+    lost, :meth:`is_trusted` turns False one lease after the last beat that arrived.
     """
 
     def __init__(
@@ -159,5 +162,3 @@ class Heartbeat:
             _log.warning("heartbeat.leave_failed", error=describe_exception(error).strip())
         finally:
             self._disconnect()
-
-

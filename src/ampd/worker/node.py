@@ -1,4 +1,6 @@
-"""A worker node: runs the jobs that the database says it should, and lets go of those that it should not (design section 4)."""
+"""A worker node: runs the jobs that the database says it should, and lets go of those that it should not (design
+section 4).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ _WRITE_PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """How a worker beats, how many jobs it runs at once, how often it looks for lost ones, how long it drains (seconds)."""
+    """How a worker beats, how many jobs it runs at once, how often it looks for lost ones, how long it drains
+    (seconds).
+    """
 
     heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
     slots: int = 4
@@ -86,7 +90,8 @@ class WorkerNode:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then drain.
 
-        :raises AmpError: NODE_ID_IN_USE, METADATA_DB_UNREACHABLE at the start; NODE_ID_IN_USE when another process takes the name later.
+        :raises AmpError: NODE_ID_IN_USE, METADATA_DB_UNREACHABLE at the start; NODE_ID_IN_USE when another process
+        takes the name later.
         """
         await asyncio.to_thread(self._heartbeat.start)
         _log.info("worker.registered", node_id=self._identity.node_id, slots=self._settings.slots)
@@ -229,7 +234,9 @@ class WorkerNode:
                 self._heartbeat.beat_now()
 
     async def _rescue(self) -> None:
-        """The last net: take back jobs of dead workers, also when no controller is there. First of all our own predecessor's."""
+        """The last net: take back jobs of dead workers, also when no controller is there. First of all our own
+        predecessor's.
+        """
         while True:
             await self._guard(
                 rescue_jobs_of_lost_workers(

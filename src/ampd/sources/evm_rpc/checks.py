@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from ampd.chain.hex_columns import decode_data, decode_uint64
 from ampd.chain.tables import TABLES
 from ampd.errors import AmpError, ErrorCode
+from ampd.sources.evm_rpc.rows import Indices, Rows
 
-Indices = npt.NDArray[np.int64]
 Numbers = Sequence[int]
 
 # The last second that nanoseconds in 64 bits can tell.
@@ -129,7 +129,8 @@ def check_links(hashes: pa.Array, parent_hashes: pa.Array, numbers: Numbers) -> 
         _refuse(
             ErrorCode.PARENT_HASH_MISMATCH,
             numbers[broken + 1],
-            f"its parent hash is not the hash of block {numbers[broken]}: the node answered from two forks, or the chain reorganised",
+            f"its parent hash is not the hash of block {numbers[broken]}: the node answered from two forks, or the "
+            "chain reorganised",
         )
 
 
@@ -140,40 +141,32 @@ def _positions_within(groups: Indices) -> Indices:
     return np.arange(len(groups)) - np.repeat(starts, lengths)
 
 
-def check_transactions(
-    headers: pa.StructArray, transactions: pa.StructArray, transaction_block: Indices, numbers: Numbers
-) -> None:
+def check_transactions(headers: pa.StructArray, transactions: Rows, numbers: Numbers) -> None:
     """Refuse transactions that are out of order or of another block, or whose lists are broken."""
-    check_nested(transactions, transaction_block, numbers)
-    order = pa.array(_positions_within(transaction_block), pa.uint64())
+    check_nested(transactions, numbers)
+    order = pa.array(_positions_within(transactions.block), pa.uint64())
     position = _first(_differs(decode_uint64(transactions.field("transactionIndex")), order))
     if position is not None:
         _refuse(
             ErrorCode.TRANSACTION_ORDER_MISMATCH,
-            numbers[int(transaction_block[position])],
-            f"the transaction at place {order[position]} says its index is {transactions.field('transactionIndex')[position]}",
+            numbers[int(transactions.block[position])],
+            f"the transaction at place {order[position]} says its index is "
+            f"{transactions.field('transactionIndex')[position]}",
         )
-    hashes = decode_data(headers.field("hash"), 32).take(pa.array(transaction_block))
+    hashes = decode_data(headers.field("hash"), 32).take(pa.array(transactions.block))
     position = _first(_differs(decode_data(transactions.field("blockHash"), 32), hashes))
     if position is not None:
         _refuse(
             ErrorCode.TRANSACTION_ORDER_MISMATCH,
-            numbers[int(transaction_block[position])],
+            numbers[int(transactions.block[position])],
             f"transaction {order[position]} names another block hash than the block's",
         )
 
 
-def check_receipts(
-    headers: pa.StructArray,
-    transactions: pa.StructArray,
-    transaction_block: Indices,
-    receipts: pa.StructArray,
-    receipt_block: Indices,
-    numbers: Numbers,
-) -> None:
+def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, numbers: Numbers) -> None:
     """Refuse receipts that are too few, too many, of another block, or not in the order of the transactions."""
-    wanted = np.bincount(transaction_block, minlength=len(numbers))
-    given = np.bincount(receipt_block, minlength=len(numbers))
+    wanted = np.bincount(transactions.block, minlength=len(numbers))
+    given = np.bincount(receipts.block, minlength=len(numbers))
     position = _first(wanted != given)
     if position is not None:
         _refuse(
@@ -181,29 +174,27 @@ def check_receipts(
             numbers[position],
             f"it has {wanted[position]} transactions, the node sent {given[position]} receipts",
         )
-    hashes = decode_data(headers.field("hash"), 32).take(pa.array(receipt_block))
+    hashes = decode_data(headers.field("hash"), 32).take(pa.array(receipts.block))
     position = _first(_differs(decode_data(receipts.field("blockHash"), 32), hashes))
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_BLOCK_MISMATCH,
-            numbers[int(receipt_block[position])],
-            f"receipt {position - int(np.argmax(receipt_block == receipt_block[position]))} belongs to block hash "
+            numbers[int(receipts.block[position])],
+            f"receipt {position - int(np.argmax(receipts.block == receipts.block[position]))} belongs to block hash "
             f"{receipts.field('blockHash')[position]}, not to this block's",
         )
-    _check_receipt_order(transactions, receipts, receipt_block, numbers)
+    _check_receipt_order(transactions, receipts, numbers)
     position = _first(pc.greater(decode_uint64(receipts.field("status")), 1).fill_null(False).to_numpy(False))
     if position is not None:
         _refuse(
             ErrorCode.NODE_ANSWER_MALFORMED,
-            numbers[int(receipt_block[position])],
+            numbers[int(receipts.block[position])],
             f"a receipt has status {receipts.field('status')[position]}, which is neither 0x0 nor 0x1 (EIP-658)",
         )
 
 
-def _check_receipt_order(
-    transactions: pa.StructArray, receipts: pa.StructArray, receipt_block: Indices, numbers: Numbers
-) -> None:
-    order = pa.array(_positions_within(receipt_block), pa.uint64())
+def _check_receipt_order(transactions: Rows, receipts: Rows, numbers: Numbers) -> None:
+    order = pa.array(_positions_within(receipts.block), pa.uint64())
     wrong_hash = _differs(
         decode_data(receipts.field("transactionHash"), 32), decode_data(transactions.field("hash"), 32)
     )
@@ -212,35 +203,27 @@ def _check_receipt_order(
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_ORDER_MISMATCH,
-            numbers[int(receipt_block[position])],
+            numbers[int(receipts.block[position])],
             f"receipt {order[position]} is of transaction {receipts.field('transactionHash')[position]} with index "
             f"{receipts.field('transactionIndex')[position]}: receipts are missing, doubled or out of order",
         )
 
 
-def check_logs(
-    headers: pa.StructArray,
-    receipts: pa.StructArray,
-    receipt_block: Indices,
-    logs: pa.StructArray,
-    log_receipt: Indices,
-    numbers: Numbers,
-) -> None:
+def check_logs(headers: pa.StructArray, receipts: Rows, logs: Rows, log_receipt: Indices, numbers: Numbers) -> None:
     """Refuse logs that were removed by a reorg, belong elsewhere, or are not numbered 0, 1, 2, … through their
     block.
     """
-    log_block = receipt_block[log_receipt]
-    _check_topics(logs.field("topics"), log_block, numbers)
+    _check_topics(logs, numbers)
     removed = logs.field("removed").fill_null(False).to_numpy(zero_copy_only=False)
     position = _first(removed)
     if position is not None:
         _refuse(
             ErrorCode.LOG_REMOVED,
-            numbers[int(log_block[position])],
+            numbers[int(logs.block[position])],
             "a log is marked as removed: the block was reorganised",
         )
     owners = pa.array(log_receipt)
-    hashes = decode_data(headers.field("hash"), 32).take(pa.array(log_block))
+    hashes = decode_data(headers.field("hash"), 32).take(pa.array(logs.block))
     wrong_place = (
         _differs(decode_data(logs.field("blockHash"), 32), hashes)
         | _differs(
@@ -256,23 +239,24 @@ def check_logs(
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_BLOCK_MISMATCH,
-            numbers[int(log_block[position])],
+            numbers[int(logs.block[position])],
             f"log {logs.field('logIndex')[position]} names another block or transaction than its receipt",
         )
-    _check_log_indexes(logs, log_block, numbers)
+    _check_log_indexes(logs, numbers)
 
 
-def _check_topics(topics: pa.ListArray, log_block: Indices, numbers: Numbers) -> None:
-    check_no_nulls(topics, "topics", numbers, log_block)
+def _check_topics(logs: Rows, numbers: Numbers) -> None:
+    topics = logs.field("topics")
+    check_no_nulls(topics, "topics", numbers, logs.block)
     values = topics.flatten()
     if values.null_count:
-        refuse_null_elements(values, log_block[pc.list_parent_indices(topics).to_numpy()], "topics", numbers)
+        refuse_null_elements(values, logs.block[pc.list_parent_indices(topics).to_numpy()], "topics", numbers)
     position = _first(pc.list_value_length(topics).to_numpy() > _MOST_TOPICS)
     if position is not None:
-        _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(log_block[position])], "a log has more than four topics")
+        _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(logs.block[position])], "a log has more than four topics")
 
 
-def check_nested(transactions: pa.StructArray, transaction_block: Indices, numbers: Numbers) -> None:
+def check_nested(transactions: Rows, numbers: Numbers) -> None:
     """Refuse transactions whose lists hold nulls, or entries without what every entry needs."""
     for name, required in (
         ("accessList", ("address",)),
@@ -283,7 +267,7 @@ def check_nested(transactions: pa.StructArray, transaction_block: Indices, numbe
         entries = lists.flatten()
         if not len(entries):
             continue
-        owners = transaction_block[pc.list_parent_indices(lists).to_numpy()]
+        owners = transactions.block[pc.list_parent_indices(lists).to_numpy()]
         if entries.null_count:
             refuse_null_elements(entries, owners, name, numbers)
         for key in required:
@@ -295,14 +279,15 @@ def check_nested(transactions: pa.StructArray, transaction_block: Indices, numbe
                 refuse_null_elements(keys.flatten(), owners[places], "storageKeys", numbers)
 
 
-def _check_log_indexes(logs: pa.StructArray, log_block: Indices, numbers: Numbers) -> None:
-    order = pa.array(_positions_within(log_block), pa.uint64())
+def _check_log_indexes(logs: Rows, numbers: Numbers) -> None:
+    order = pa.array(_positions_within(logs.block), pa.uint64())
     position = _first(_differs(decode_uint64(logs.field("logIndex")), order))
     if position is not None:
         _refuse(
             ErrorCode.LOG_INDEX_MISMATCH,
-            numbers[int(log_block[position])],
-            f"the log at place {order[position]} has log index {logs.field('logIndex')[position]}: logs are missing or misnumbered",
+            numbers[int(logs.block[position])],
+            f"the log at place {order[position]} has log index {logs.field('logIndex')[position]}: "
+            "logs are missing or misnumbered",
         )
 
 

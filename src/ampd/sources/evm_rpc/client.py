@@ -57,7 +57,7 @@ class NodeError(AmpError):
         self.rpc_code = rpc_code
 
 
-class _Passing(Exception):
+class _PassingError(Exception):
     """A fault that may be over at the next try; ``pause_seconds`` is what the node asked for, if it did."""
 
     def __init__(self, error: AmpError, pause_seconds: float | None = None) -> None:
@@ -102,7 +102,7 @@ class RpcClient:
             try:
                 async with self._slots:
                     return await self._post(method, payload)
-            except _Passing as passing:
+            except _PassingError as passing:
                 if attempt == TRIES:
                     raise passing.error from None
                 wait = min(passing.pause_seconds or pause, _LONGEST_PAUSE_SECONDS)
@@ -119,10 +119,10 @@ class RpcClient:
                 body = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _Passing(self._unreachable(error)) from None
+            raise _PassingError(self._unreachable(error)) from None
         if status != 200:
             self._raise_for_status(status, retry_after, method, body)
-        if len(body) <= _SMALL_ANSWER_BYTES or not body.lstrip()[:1] == b"{":
+        if len(body) <= _SMALL_ANSWER_BYTES or body.lstrip()[:1] != b"{":
             self._look_into(body, method)
         return body
 
@@ -130,7 +130,8 @@ class RpcClient:
         what = "did not answer in time" if isinstance(error, TimeoutError) else describe_exception(error)
         return AmpError(
             ErrorCode.NODE_UNREACHABLE,
-            f"cannot reach the node at {self.endpoint.shown_url}: {what}. Check the provider's url and that the node is up",
+            f"cannot reach the node at {self.endpoint.shown_url}: {what}. "
+            "Check the provider's url and that the node is up",
             recoverable=True,
         )
 
@@ -143,13 +144,13 @@ class RpcClient:
         if status == _HTTP_TOO_MANY_REQUESTS:
             seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
             limited = AmpError(ErrorCode.NODE_RATE_LIMITED, f"{where}: too many requests", recoverable=True)
-            raise _Passing(limited, seconds)
+            raise _PassingError(limited, seconds)
         text = body[:200].decode("utf-8", "replace").strip()
         error = AmpError(
             ErrorCode.NODE_ANSWERED_ERROR, f"{where}: {text!r}. Check the provider's url", recoverable=True
         )
         if status in _HTTP_PASSING:
-            raise _Passing(error)
+            raise _PassingError(error)
         raise error
 
     def _look_into(self, body: bytes, method: str) -> None:
@@ -185,5 +186,5 @@ class RpcClient:
                 rpc_code=code,
             )
         if code in _RATE_LIMIT_CODES:
-            raise _Passing(AmpError(ErrorCode.NODE_RATE_LIMITED, where, recoverable=True))
+            raise _PassingError(AmpError(ErrorCode.NODE_RATE_LIMITED, where, recoverable=True))
         raise NodeError(ErrorCode.NODE_ANSWERED_ERROR, where, recoverable=True, rpc_code=code)

@@ -8,7 +8,6 @@ from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,8 +20,8 @@ from ampd.chain.hex_columns import (
     decode_wei,
 )
 from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TABLES, TIMESTAMP, WEI
+from ampd.sources.evm_rpc.rows import Indices, Rows
 
-Indices = npt.NDArray[np.int64]
 Columns = dict[str, pa.Array]
 
 # EIP-2718 types whose every field has a column: legacy, 2930, 1559, 4844, 7702. Others keep their whole object in
@@ -40,11 +39,9 @@ class Context:
     """
 
     headers: pa.StructArray
-    transactions: pa.StructArray
-    transaction_block: Indices
-    receipts: pa.StructArray
-    logs: pa.StructArray
-    log_receipt: Indices
+    transactions: Rows
+    receipts: Rows
+    logs: Rows
 
     @cached_property
     def block_columns(self) -> Columns:
@@ -124,8 +121,8 @@ def lacks_withdrawals(headers: pa.StructArray) -> pa.BooleanArray:
 
 
 def _block_extra(headers: pa.StructArray) -> pa.StringArray:
-    """Return what the standard header fields leave without a column: the block's size, its uncles when there are any, and
-    ``"withdrawals":null`` when the node left them out, so that unknown is not taken for none.
+    """Return what the standard header fields leave without a column: the block's size, its uncles when there are any,
+    and ``"withdrawals":null`` when the node left them out, so that unknown is not taken for none.
     """
     size = headers.field("size")
     missing = lacks_withdrawals(headers)
@@ -160,7 +157,7 @@ def _transactions(context: Context) -> Columns:
     has_fees = pc.greater_equal(kind, 2)
     has_blobs = pc.or_(pc.equal(kind, 3), pc.greater(kind, KNOWN_TYPES[-1]))
     return {
-        **context.columns_of_blocks(context.transaction_block),
+        **context.columns_of_blocks(context.transactions.block),
         "tx_index": pc.cast(decode_uint64(transaction("transactionIndex")), pa.uint32()),
         "tx_hash": decode_data(transaction("hash"), 32),
         "to": to,
@@ -294,9 +291,8 @@ def _chain_id_or_null(column: pa.StringArray) -> pa.UInt64Array:
 def _logs(context: Context) -> Columns:
     log = context.logs.field
     topics = log("topics")
-    log_block = context.transaction_block[context.log_receipt]
     return {
-        **context.columns_of_blocks(log_block),
+        **context.columns_of_blocks(context.logs.block),
         "tx_hash": decode_data(log("transactionHash"), 32),
         "tx_index": pc.cast(decode_uint64(log("transactionIndex")), pa.uint32()),
         "log_index": pc.cast(decode_uint64(log("logIndex")), pa.uint32()),

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,30 +25,27 @@ from ampd.sources.evm_rpc.answers import (
     UnknownKeysError,
     read_answers,
 )
-
-Indices = npt.NDArray[np.int64]
+from ampd.sources.evm_rpc.rows import Indices, Rows
 
 
 @dataclass(frozen=True)
 class DecodedBlocks:
     """Consecutive blocks whose receipts are still to come.
 
-    ``headers`` and ``transactions`` are the node's objects as columns of text; ``transaction_block`` gives, for each
-    transaction, the position of its block; ``hashes`` are the block hashes as the node wrote them; ``has_unknown_keys``
-    says that there is more in ``bodies`` than in the columns.
+    ``headers`` and ``transactions`` are the node's objects as columns of text; ``hashes`` are the block hashes as the
+    node wrote them; ``has_unknown_keys`` says that there is more in ``bodies`` than in the columns.
     """
 
     numbers: Sequence[int]
     bodies: Sequence[bytes]
     headers: pa.StructArray
-    transactions: pa.StructArray
-    transaction_block: Indices
+    transactions: Rows
     hashes: list[str]
     has_unknown_keys: bool
 
     def blocks_with_transactions(self) -> list[int]:
         """Return the positions of the blocks that have receipts."""
-        return [int(position) for position in np.unique(self.transaction_block)]
+        return [int(position) for position in np.unique(self.transactions.block)]
 
 
 def decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], *, expect_unknown_keys: bool) -> DecodedBlocks:
@@ -132,14 +128,13 @@ def _decode_blocks(numbers: Sequence[int], bodies: Sequence[bytes], expect_unkno
         checks.check_all_present(headers, numbers)
         checks.check_headers(headers, numbers)
         lists = headers.field("transactions")
-        transactions, transaction_block = _flatten(lists, "transactions", numbers)
-        checks.check_transactions(headers, transactions, transaction_block, numbers)
+        transactions = Rows(*_flatten(lists, "transactions", numbers))
+        checks.check_transactions(headers, transactions, numbers)
         return DecodedBlocks(
             numbers=numbers,
             bodies=bodies,
             headers=headers,
             transactions=transactions,
-            transaction_block=transaction_block,
             hashes=headers.field("hash").to_pylist(),
             has_unknown_keys=has_unknown_keys,
         )
@@ -149,13 +144,13 @@ def _decode_receipts(blocks: DecodedBlocks, bodies: Sequence[bytes], expect_unkn
     positions = np.asarray(blocks.blocks_with_transactions(), dtype=np.int64)
     numbers = blocks.numbers
     with _reading():
-        receipts, receipt_block, has_unknown_keys = _read_receipts(bodies, positions, numbers, expect_unknown_keys)
-        headers = blocks.headers
-        checks.check_receipts(headers, blocks.transactions, blocks.transaction_block, receipts, receipt_block, numbers)
-        checks.check_no_nulls(receipts.field("logs"), "logs", numbers, receipt_block)
-        logs, log_receipt = _flatten(receipts.field("logs"), "logs", numbers, receipt_block)
-        checks.check_logs(headers, receipts, receipt_block, logs, log_receipt, numbers)
-        context = columns.Context(headers, blocks.transactions, blocks.transaction_block, receipts, logs, log_receipt)
+        receipts, has_unknown_keys = _read_receipts(bodies, positions, numbers, expect_unknown_keys)
+        checks.check_receipts(blocks.headers, blocks.transactions, receipts, numbers)
+        checks.check_no_nulls(receipts.field("logs"), "logs", numbers, receipts.block)
+        log_objects, log_receipt = _flatten(receipts.field("logs"), "logs", numbers, receipts.block)
+        logs = Rows(log_objects, receipts.block[log_receipt])
+        checks.check_logs(blocks.headers, receipts, logs, log_receipt, numbers)
+        context = columns.Context(blocks.headers, blocks.transactions, receipts, logs)
         tables = columns.build_tables(context)
         if blocks.has_unknown_keys or has_unknown_keys or columns.needs_whole_objects(tables["transactions"]):
             tables = extras.add_extras(tables, blocks.bodies, bodies)
@@ -173,11 +168,11 @@ def _refuse_errors(results: pa.Array, bodies: Sequence[bytes], numbers: Sequence
 
 def _read_receipts(
     bodies: Sequence[bytes], positions: Indices, numbers: Sequence[int], expect_unknown_keys: bool
-) -> tuple[pa.StructArray, Indices, bool]:
-    """Return all receipts, the position of each one's block, and whether there are unknown keys."""
+) -> tuple[Rows, bool]:
+    """Return all receipts, and whether there are unknown keys."""
     if not len(bodies):
         empty = pa.array([], RECEIPTS_ANSWER.field("result").type.value_type)
-        return empty, np.zeros(0, dtype=np.int64), False
+        return Rows(empty, np.zeros(0, dtype=np.int64)), False
     table, has_unknown_keys = _read(bodies, RECEIPTS_ANSWER, expect_unknown_keys)
     lists = _whole(table.column("result"))
     asked = [numbers[position] for position in positions]
@@ -185,7 +180,7 @@ def _read_receipts(
     checks.check_answer_ids(table.column("id"), asked)
     checks.check_receipts_present(lists, asked)
     receipts, receipt_answer = _flatten(lists, "receipts", asked)
-    return receipts, positions[receipt_answer], has_unknown_keys
+    return Rows(receipts, positions[receipt_answer]), has_unknown_keys
 
 
 def _read(bodies: Sequence[bytes], schema: pa.Schema, expect_unknown_keys: bool) -> tuple[pa.Table, bool]:

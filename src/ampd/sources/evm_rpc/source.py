@@ -143,7 +143,8 @@ class EvmRpcSource:
                 return batch
         raise AmpError(
             ErrorCode.PARENT_HASH_MISMATCH,
-            f"block {batch.start_block}: its parent hash is not the hash of block {parent.end_block}: the chain reorganised",
+            f"block {batch.start_block}: its parent hash is not the hash of block {parent.end_block}: "
+            "the chain reorganised",
             recoverable=True,
         )
 
@@ -197,7 +198,7 @@ class EvmRpcSource:
                 "node.leaves_withdrawals_out",
                 endpoint=self._client.endpoint.shown_url,
                 first_block=batch.start_block,
-                mend="the table withdrawals has no rows for such blocks (their `extra` says so); use a node that sends them",
+                mend="withdrawals has no rows for such blocks (their `extra` says so): use a node that sends them",
             )
         bytes_per_block = batch.source_bytes / len(blocks.numbers)
         self._learned.chunk_blocks = max(1, min(_MOST_CHUNK_BLOCKS, int(_CHUNK_BYTES / bytes_per_block)))
