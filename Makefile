@@ -38,7 +38,7 @@ bench: $(STAMPS)/dev ## Extraction of 2,000 mainnet blocks end to end; one line 
 	$(BIN)/python benchmarks/extraction.py $(BENCH_ARGS)
 
 .PHONY: docs
-docs: $(STAMPS)/dev ## Write the generated pages under docs/reference again
+docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
 	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json
 	$(BIN)/python docs/generate.py
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from support.daemons import Cluster, wait_for
+from support.deploy import deploy, register, register_dataset
 from support.lake import files_on_disk, read_table, registered_files, registered_ranges
 from support.nodes import FIRST_BLOCK, LAST_BLOCK
 
@@ -24,20 +25,13 @@ def two_workers(module_cluster: Cluster, recorded_node: str, slow_node: str) -> 
     module_cluster.start_controller()
     module_cluster.start_worker("left")
     module_cluster.start_worker("right")
-    module_cluster.register(slow_node, network="slow", start_block=FIRST_BLOCK, name="ethereum/slow")
+    register(module_cluster, slow_node, network="slow", start_block=FIRST_BLOCK, name="ethereum/slow")
     module_cluster.register(recorded_node, start_block=FIRST_BLOCK)
     return module_cluster
 
 
 def data_dir(cluster: Cluster) -> Path:
     return cluster.directory / "data"
-
-
-def register_again(cluster: Cluster, name: str) -> str:
-    """Register the manifest that is there under another name, so that a test has a job of its own."""
-    done = cluster.ampctl("dataset", "register", name, str(cluster.directory / "manifest.json"), "--tag", "1.0.0")
-    assert done.returncode == 0, done.stderr
-    return f"{name}@1.0.0"
 
 
 def states_entered(cluster: Cluster, job_id: int) -> list[str]:
@@ -140,13 +134,9 @@ class TestTheRecordedBlocks:
     [("at_number", "17686125", 17686125), ("at_latest", "latest", LAST_BLOCK), ("behind", "-10", LAST_BLOCK - 10)],
 )
 def test_a_job_goes_from_the_start_block_of_its_manifest_to_its_end_block(
-    two_workers: Cluster, module_database_url: str, tmp_path: Path, name: str, wanted: str, end_block: int
+    two_workers: Cluster, module_database_url: str, name: str, wanted: str, end_block: int
 ) -> None:
-    manifest = tmp_path / "manifest.json"
-    generate = ("manifest", "generate", "--kind", "evm-rpc", "--network", "mainnet", "--start-block", "17686120")
-    assert two_workers.ampctl(*generate, "--out", str(manifest)).returncode == 0
-    registered = two_workers.ampctl("dataset", "register", f"ranges/{name}", str(manifest), "--tag", "1.0.0")
-    assert registered.returncode == 0, registered.stderr
+    register_dataset(two_workers, f"ranges/{name}", "mainnet", start_block=17686120)
 
     job_id = two_workers.deploy(f"ranges/{name}@1.0.0", "--end-block", wanted)
 
@@ -157,7 +147,8 @@ def test_a_job_goes_from_the_start_block_of_its_manifest_to_its_end_block(
 
 
 def test_an_end_block_before_the_start_fails_the_job_and_says_so(two_workers: Cluster) -> None:
-    job_id = two_workers.deploy(register_again(two_workers, "ranges/before"), "--end-block", "-17686000")
+    register_dataset(two_workers, "ranges/before", "mainnet", start_block=FIRST_BLOCK)
+    job_id = two_workers.deploy("ranges/before@1.0.0", "--end-block", "-17686000")
     job = two_workers.wait_for_status(job_id, "FAILED", "COMPLETED")
     assert job["last_error"]["error_code"] == "RESOLVE_END_BLOCK"
     assert "--end-block" in job["last_error"]["error_message"]
@@ -214,10 +205,9 @@ class TestARunningJob:
 
 
 def test_ended_jobs_are_removed_one_by_one_and_all_at_once(two_workers: Cluster) -> None:
-    one, other = (
-        two_workers.deploy(register_again(two_workers, f"gone/{name}"), "--end-block", "latest")
-        for name in ("one", "other")
-    )
+    for name in ("one", "other"):
+        register_dataset(two_workers, f"gone/{name}", "mainnet", start_block=FIRST_BLOCK)
+    one, other = (deploy(two_workers, f"gone/{name}", end_block="latest") for name in ("one", "other"))
     for job_id in (one, other):
         two_workers.wait_for_status(job_id, "COMPLETED")
     assert two_workers.ampctl("job", "rm", str(one)).returncode == 0
@@ -235,13 +225,13 @@ def test_ended_jobs_are_removed_one_by_one_and_all_at_once(two_workers: Cluster)
 def test_files_of_a_removed_job_stay_and_the_next_deploy_goes_on_with_them(
     two_workers: Cluster, module_database_url: str
 ) -> None:
-    reference = register_again(two_workers, "kept/lake")
-    first = two_workers.deploy(reference, "--end-block", "17686115")
+    register_dataset(two_workers, "kept/lake", "mainnet", start_block=FIRST_BLOCK)
+    first = deploy(two_workers, "kept/lake", end_block=17686115)
     two_workers.wait_for_status(first, "COMPLETED")
     before = registered_files(module_database_url, data_dir(two_workers), "blocks", "kept/lake")
     assert two_workers.ampctl("job", "rm", str(first)).returncode == 0
 
-    second = two_workers.deploy(reference, "--end-block", "latest")
+    second = deploy(two_workers, "kept/lake", end_block="latest")
 
     two_workers.wait_for_status(second, "COMPLETED")
     assert second != first
@@ -254,7 +244,7 @@ def test_a_deploy_without_any_worker_waits_and_runs_when_one_starts(
     cluster: Cluster, database_url: str, recorded_node: str
 ) -> None:
     cluster.start_controller()
-    cluster.register(recorded_node, start_block=FIRST_BLOCK)
+    register(cluster, recorded_node, network="mainnet", start_block=FIRST_BLOCK, name="ethereum/mainnet")
     job_id = cluster.deploy("ethereum/mainnet@1.0.0", "--end-block", "latest")
     job = cluster.job(job_id)
     assert (job["status"], job["waiting_for"], job["worker_id"]) == ("SCHEDULED", "worker", None)
@@ -269,9 +259,8 @@ def test_a_deploy_without_any_worker_waits_and_runs_when_one_starts(
 def test_a_job_bound_to_a_worker_waits_for_that_worker(cluster: Cluster, recorded_node: str) -> None:
     cluster.start_controller()
     cluster.start_worker("other")
-    cluster.register(recorded_node, start_block=FIRST_BLOCK)
+    register(cluster, recorded_node, network="mainnet", start_block=FIRST_BLOCK, name="ethereum/mainnet")
     job_id = cluster.deploy("ethereum/mainnet@1.0.0", "--end-block", "latest", "--worker-id", "eth-*")
-    wait_for("a heartbeat of the other worker", lambda: cluster.ampctl_json("worker", "list")["workers"][0]["live"])
     assert cluster.job(job_id)["waiting_for"] == "worker"
     cluster.start_worker("eth-1")
     assert cluster.wait_for_status(job_id, "COMPLETED", "FAILED")["worker_id"] == "eth-1"
@@ -283,8 +272,8 @@ def test_a_worker_that_is_asked_to_end_drains_and_its_job_goes_on_elsewhere(
 ) -> None:
     cluster.start_controller()
     first = cluster.start_worker("first")
-    cluster.register(slow_node, network="slow", start_block=FIRST_BLOCK, name="ethereum/slow")
-    job_id = cluster.deploy("ethereum/slow@1.0.0", "--end-block", str(FIRST_BLOCK + 199))
+    register(cluster, slow_node, network="slow", start_block=FIRST_BLOCK, name="ethereum/slow")
+    job_id = deploy(cluster, "ethereum/slow", end_block=FIRST_BLOCK + 199)
     wait_for_blocks(cluster, job_id, 1)
     cluster.start_worker("second")
 

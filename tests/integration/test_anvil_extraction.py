@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ampd.metadata_db import EmbeddedPostgres
 from support.anvil import Anvil, mine_colourful_chain
-from support.chain import LakeOfCluster
+from support.chain import (
+    current_block,
+    deploy,
+    lake_of,
+    own_database,
+    register,
+    wait_for_completion,
+)
 from support.daemons import Cluster, wait_for
 
-DATASET = "local/anvil"
 SETTINGS = "poll_interval_secs = 0.1\n"
 
 
@@ -22,9 +28,16 @@ def node(tmp_path: Path) -> Iterator[Anvil]:
         yield node
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path, database_url, settings=SETTINGS)
+@pytest.fixture(scope="module")
+def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    with own_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[Cluster]:
+    """A controller and a worker for all tests here; each test has its own node, network and dataset."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), module_database_url, settings=SETTINGS)
     try:
         cluster.start_controller()
         cluster.start_worker("anvil-worker")
@@ -33,147 +46,150 @@ def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
         cluster.end()
 
 
-@pytest.fixture
-def lake(cluster: Cluster, database_url: str) -> LakeOfCluster:
-    return LakeOfCluster(cluster, database_url)
-
-
-def current_blocks(cluster: Cluster, job_id: int) -> set[int | None]:
-    return {table["current_block"] for table in cluster.progress(job_id)["tables"].values()}
-
-
-def test_every_cell_of_every_row_is_what_the_node_states(node: Anvil, cluster: Cluster, lake: LakeOfCluster) -> None:
+def test_every_cell_of_every_row_is_what_the_node_states(
+    node: Anvil, cluster: Cluster, module_database_url: str
+) -> None:
     head = mine_colourful_chain(node)
-    cluster.register(node.url, network="anvil", name=DATASET)
-    job_id = cluster.deploy(f"{DATASET}@1.0.0", "--end-block", "latest")
-    cluster.wait_for_status(job_id, "COMPLETED")
+    reference = register(cluster.admin_url, node.url, dataset="anvil/whole", network="anvil-whole")
+    wait_for_completion(cluster, deploy(cluster.admin_url, reference, "latest"))
 
+    lake = lake_of(cluster, module_database_url, "anvil/whole")
     lake.assert_whole(0, head)
     lake.assert_equals_node(node.chain(range(head + 1)))
     # The chain has what it was made for: else the comparison says little.
-    assert lake.table("blocks").column("block_num")[0].as_py() == 0
     transactions, logs = lake.table("transactions"), lake.table("logs")
     assert set(transactions.column("type").to_pylist()) == {0, 1, 2, 4}
     assert transactions.column("status").to_pylist().count(False) == 3
+    assert [len(one) for one in transactions.column("access_list").to_pylist() if one] == [2, 1]
+    assert [len(one) for one in transactions.column("authorization_list").to_pylist() if one] == [1]
     assert sum(address is not None for address in transactions.column("contract_address").to_pylist()) >= 2
     assert [logs.column(f"topic{at}").null_count for at in range(4)] == [6, 12, 18, 24]
-    assert logs.num_rows == 30
+    assert {len(data) for data in logs.column("data").to_pylist()} == {0, 1, 2, 3, 700}
 
 
-def test_an_end_block_can_be_counted_back_from_the_newest(node: Anvil, cluster: Cluster, lake: LakeOfCluster) -> None:
+def test_an_end_block_can_be_counted_back_from_the_newest(
+    node: Anvil, cluster: Cluster, module_database_url: str
+) -> None:
     head = mine_colourful_chain(node)
-    cluster.register(node.url, network="anvil", name=DATASET, start_block=2)
-    job_id = cluster.deploy(f"{DATASET}@1.0.0", "--end-block=-3")
-    cluster.wait_for_status(job_id, "COMPLETED")
+    reference = register(cluster.admin_url, node.url, dataset="anvil/back", network="anvil-back", start_block=2)
+    job_id = deploy(cluster.admin_url, reference, "-3")
+    wait_for_completion(cluster, job_id)
+    lake = lake_of(cluster, module_database_url, "anvil/back")
     lake.assert_whole(2, head - 3)
     lake.assert_equals_node(node.chain(range(2, head - 2)))
     assert cluster.progress(job_id)["end_block"] == head - 3
 
 
-def test_a_job_without_an_end_follows_the_chain_until_it_is_stopped(
-    node: Anvil, cluster: Cluster, lake: LakeOfCluster
-) -> None:
-    head = mine_colourful_chain(node)
-    cluster.register(node.url, network="anvil", name=DATASET)
-    job_id = cluster.deploy(f"{DATASET}@1.0.0")
-    for blocks in (1, 5, 2):
-        wait_for(f"block {head}", lambda wanted=head: current_blocks(cluster, job_id) == {wanted})
-        assert cluster.job(job_id)["status"] == "RUNNING"
-        node.send(1, to=node.accounts[2], value=7)
-        head = node.mine(blocks)
-    wait_for(f"block {head}", lambda: current_blocks(cluster, job_id) == {head})
-
+def stop(cluster: Cluster, job_id: int) -> None:
     stopped = cluster.ampctl("job", "stop", str(job_id))
     assert stopped.returncode == 0, stopped.stderr
     cluster.wait_for_status(job_id, "STOPPED")
+
+
+def wait_for_block(cluster: Cluster, job_id: int, block: int) -> None:
+    """Wait until all tables have reached ``block``; a failure of the job fails at once."""
+
+    def is_there() -> bool:
+        job = cluster.job(job_id)
+        assert job["last_error"] is None, job["last_error"]
+        return current_block(cluster, job_id) == block
+
+    wait_for(f"block {block}", is_there)
+
+
+def test_a_job_without_an_end_follows_the_chain_until_it_is_stopped(
+    node: Anvil, cluster: Cluster, module_database_url: str
+) -> None:
+    head = mine_colourful_chain(node)
+    reference = register(cluster.admin_url, node.url, dataset="anvil/tip", network="anvil-tip")
+    job_id = deploy(cluster.admin_url, reference)
+    for blocks in (1, 5, 2):
+        wait_for_block(cluster, job_id, head)
+        assert cluster.job(job_id)["status"] == "RUNNING"
+        node.send(1, to=node.accounts[2], value=7)
+        head = node.mine(blocks)
+    wait_for_block(cluster, job_id, head)
+    stop(cluster, job_id)
+    lake = lake_of(cluster, module_database_url, "anvil/tip")
     lake.assert_whole(0, head)
     lake.assert_equals_node(node.chain(range(head + 1)))
 
     # Deployed again, the same job goes on where it stopped.
     later = node.mine(3)
-    assert cluster.deploy(f"{DATASET}@1.0.0", "--end-block", "latest") == job_id
-    cluster.wait_for_status(job_id, "COMPLETED")
+    assert deploy(cluster.admin_url, reference, "latest") == job_id
+    wait_for_completion(cluster, job_id)
     lake.assert_whole(0, later)
     lake.assert_equals_node(node.chain(range(later + 1)))
 
 
-def register_finalized(cluster: Cluster, node: Anvil) -> str:
-    """Register a dataset that takes finalized blocks only, and return its reference."""
-    cluster.register(node.url, network="anvil", name=DATASET)
-    manifest = cluster.directory / "finalized.json"
-    for arguments in (
-        ("manifest", "generate", "--kind", "evm-rpc", "--network", "anvil", "--finalized-blocks-only", "--out", str(manifest)),
-        ("dataset", "register", "local/finalized", str(manifest), "--tag", "1.0.0"),
-    ):
-        done = cluster.ampctl(*arguments)
-        assert done.returncode == 0, done.stderr
-    assert json.loads(manifest.read_text())["finalized_blocks_only"] is True
-    return "local/finalized@1.0.0"
-
-
 def test_a_dataset_of_finalized_blocks_never_passes_the_finalized_block(
-    node: Anvil, cluster: Cluster, lake: LakeOfCluster
+    node: Anvil, cluster: Cluster, module_database_url: str
 ) -> None:
-    head = mine_colourful_chain(node)
-    job_id = cluster.deploy(register_finalized(cluster, node))
+    mine_colourful_chain(node)
+    reference = register(
+        cluster.admin_url, node.url, dataset="anvil/final", network="anvil-final", finalized_blocks_only=True
+    )
+    job_id = deploy(cluster.admin_url, reference)
 
     def reached_finalized() -> bool:
-        current = current_blocks(cluster, job_id)
+        assert cluster.job(job_id)["last_error"] is None
+        current = current_block(cluster, job_id)
         finalized = node.finalized()  # asked later, it can only be higher
-        assert all(block is None or block <= finalized for block in current), (current, finalized)
-        return current == {finalized}
+        assert current is None or current <= finalized
+        return current == finalized
 
     for _ in range(3):
         wait_for("the finalized block", reached_finalized)
-        head = node.mine(2)
-        assert node.finalized() < head
+        assert node.mine(2) > node.finalized()
     wait_for("the finalized block", reached_finalized)
-    assert cluster.ampctl("job", "stop", str(job_id)).returncode == 0
-    cluster.wait_for_status(job_id, "STOPPED")
+    stop(cluster, job_id)
 
     node.mine(1)
-    assert cluster.deploy("local/finalized@1.0.0", "--end-block", "latest") == job_id
-    cluster.wait_for_status(job_id, "COMPLETED")
+    assert deploy(cluster.admin_url, reference, "latest") == job_id
+    wait_for_completion(cluster, job_id)
+    lake = lake_of(cluster, module_database_url, "anvil/final")
     lake.assert_whole(0, node.finalized())
     lake.assert_equals_node(node.chain(range(node.finalized() + 1)))
 
 
 def test_another_chain_behind_the_same_provider_is_refused_and_nothing_is_written(
-    node: Anvil, cluster: Cluster, lake: LakeOfCluster, tmp_path: Path
+    node: Anvil, cluster: Cluster, module_database_url: str, tmp_path: Path
 ) -> None:
     head = mine_colourful_chain(node)
-    cluster.register(node.url, network="anvil", name=DATASET)
-    job_id = cluster.deploy(f"{DATASET}@1.0.0", "--end-block", str(head - 2))
-    cluster.wait_for_status(job_id, "COMPLETED")
-    before = (lake.digests(), lake.segments("blocks"))
+    reference = register(cluster.admin_url, node.url, dataset="anvil/other", network="anvil-other")
+    job_id = deploy(cluster.admin_url, reference, head - 2)
+    wait_for_completion(cluster, job_id)
+    lake = lake_of(cluster, module_database_url, "anvil/other")
+    before = lake.tables()
 
     with Anvil(tmp_path, chain_id=4242) as other:
         other.mine(head + 5)
-        cluster.register(other.url, network="anvil", name=DATASET)
-        assert cluster.deploy(f"{DATASET}@1.0.0", "--end-block", str(head)) == job_id
+        register(cluster.admin_url, other.url, dataset="anvil/other", network="anvil-other")
+        assert deploy(cluster.admin_url, reference, head) == job_id
         job = cluster.wait_for_status(job_id, "FAILED")
     assert job["last_error"]["error_code"] == "NETWORK_MISMATCH"
     assert "4242" in job["last_error"]["error_message"]
     assert "31337" in job["last_error"]["error_message"]
-    assert (lake.digests(), lake.segments("blocks")) == before
     lake.assert_whole(0, head - 2)
+    lake.assert_equals(before)
 
     # With the right chain behind it again, the job ends well.
-    cluster.register(node.url, network="anvil", name=DATASET)
-    assert cluster.deploy(f"{DATASET}@1.0.0", "--end-block", str(head)) == job_id
+    register(cluster.admin_url, node.url, dataset="anvil/other", network="anvil-other")
+    assert deploy(cluster.admin_url, reference, head) == job_id
     cluster.wait_for_status(job_id, "COMPLETED")
     lake.assert_whole(0, head)
     lake.assert_equals_node(node.chain(range(head + 1)))
 
 
 def test_a_well_known_network_is_refused_before_the_first_block(
-    node: Anvil, cluster: Cluster, lake: LakeOfCluster
+    node: Anvil, cluster: Cluster, module_database_url: str
 ) -> None:
     node.mine(3)
-    cluster.register(node.url, network="sepolia", name=DATASET)
-    job_id = cluster.deploy(f"{DATASET}@1.0.0", "--end-block", "latest")
+    reference = register(cluster.admin_url, node.url, dataset="anvil/known", network="sepolia")
+    job_id = deploy(cluster.admin_url, reference, "latest")
     job = cluster.wait_for_status(job_id, "FAILED")
     assert job["last_error"]["error_code"] == "NETWORK_MISMATCH"
     assert "11155111" in job["last_error"]["error_message"]
-    assert lake.is_empty()
-    assert list(lake.data_dir.glob("**/*.parquet")) == []
+    lake = lake_of(cluster, module_database_url, "anvil/known")
+    assert all(table.num_rows == 0 for table in lake.tables().values())
+    assert lake.orphans() == set()

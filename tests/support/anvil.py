@@ -148,7 +148,14 @@ def _send_every_type(node: Anvil, emitter: str) -> None:
         {"address": node.accounts[5], "storageKeys": []},
     ]
     # Nobody signed it, so that it delegates nothing; the transaction is valid all the same (EIP-7702).
-    authorization = {"chainId": hex(CHAIN_ID), "address": emitter, "nonce": "0x7", "yParity": "0x1", "r": "0x1234", "s": "0x56"}
+    authorization = {
+        "chainId": hex(CHAIN_ID),
+        "address": emitter,
+        "nonce": "0x7",
+        "yParity": "0x1",
+        "r": "0x1234",
+        "s": "0x56",
+    }
     node.send(1, to=emitter, data="0x01", type="0x0", gasPrice=4 * GWEI)
     node.send(2, to=emitter, data="0x0202", type="0x1", gasPrice=3 * GWEI, accessList=accesses)
     fees = {"maxFeePerGas": 5 * GWEI, "maxPriorityFeePerGas": GWEI}

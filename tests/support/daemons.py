@@ -161,7 +161,9 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def register(self, url: str, *, network: str = "mainnet", start_block: int = 0, name: str = "ethereum/mainnet") -> None:
+    def register(
+        self, url: str, *, network: str = "mainnet", start_block: int = 0, name: str = "ethereum/mainnet"
+    ) -> None:
         """Register a provider for ``network`` at ``url``, and a dataset that uses it, through ampctl alone."""
         provider = self.directory / "provider.toml"
         provider.write_text(f'kind = "evm-rpc"\nnetwork = "{network}"\nurl = "{url}"\n', encoding="utf-8")

@@ -12,6 +12,8 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Deployment
 
 EXTRACTION_KIND: Final = "extraction"
+# How the dataset was named by the deploy: its version, or else the revision that was given.
+VERSION_LABEL: Final = "dataset_version"
 _MATERIALIZE_RAW: Final = "materialize-raw"
 
 
@@ -23,8 +25,14 @@ def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
 def extraction_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, request: DeployRequest) -> Deployment:
     """Return the job that extracts ``dataset`` as ``request`` wants it.
 
-    :raises AmpError: INVALID_BODY when it would end before it starts.
+    :raises AmpError: INVALID_BODY when it would end before it starts, or asks for what is not there yet.
     """
+    if request.verify:
+        raise AmpError(
+            ErrorCode.INVALID_BODY,
+            "full verification of every block (verify) is not supported yet: deploy without it; "
+            "counts, order, links and block hashes are always checked",
+        )
     end_block = None if request.end_block is None else str(request.end_block)
     if end_block is not None and end_block.isdecimal() and int(end_block) < manifest.start_block:
         raise AmpError(
@@ -40,10 +48,10 @@ def extraction_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, re
             "max_writers": request.parallelism,
             "dataset_namespace": dataset.namespace,
             "dataset_name": dataset.name,
-            "dataset_version": dataset.version or dataset.revision,
             "manifest_hash": dataset.manifest_hash,
             "verify": request.verify,
         },
+        labels={VERSION_LABEL: dataset.version or dataset.revision},
         worker_selector=request.worker_id,
         priority=request.priority,
     )

@@ -94,9 +94,14 @@ def error_response(code: ErrorCode, message: str, status: int, headers: dict[str
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)
 
 
-def error_responses(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
-    """Return the ``responses`` of a route for the specification: its error codes, grouped by status."""
+def error_responses(*codes: ErrorCode, bad_request: ErrorCode | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route for the specification: its error codes, grouped by status.
+
+    ``bad_request`` is a code that this route answers with 400 although it has another status elsewhere.
+    """
     by_status: dict[int, list[ErrorCode]] = defaultdict(list)
+    if bad_request is not None:
+        by_status[400].append(bad_request)
     for code in (*codes, ErrorCode.INTERNAL_ERROR):
         by_status[STATUS_OF.get(code, INTERNAL_STATUS)].append(code)
     return {

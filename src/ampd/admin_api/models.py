@@ -52,7 +52,6 @@ _JOB_EXAMPLE: JsonObject = {
         "max_writers": 1,
         "dataset_namespace": "ethereum",
         "dataset_name": "mainnet",
-        "dataset_version": "1.0.0",
         "manifest_hash": _HASH,
         "verify": False,
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ampd.admin_api.deployment import VERSION_LABEL
 from ampd.admin_api.models import (
     DatasetJobBody,
     DatasetRevisionBody,
@@ -53,7 +54,7 @@ def _job_fields(job: Job) -> dict[str, Any]:
         "status": str(job.state),
         "lifecycle": job.lifecycle,
         "kind": job.kind,
-        "dataset": _dataset_of(job.input),
+        "dataset": _dataset_of(job),
         "manifest_hash": job.input.get("manifest_hash"),
         "worker_id": job.worker_id,
         "node_id": job.worker_id or "",
@@ -70,13 +71,14 @@ def _job_fields(job: Job) -> dict[str, Any]:
     }
 
 
-def _dataset_of(job_input: dict[str, Any]) -> JobDataset | None:
+def _dataset_of(job: Job) -> JobDataset | None:
+    job_input = job.input
     if "dataset_name" not in job_input:
         return None
     return JobDataset(
         namespace=job_input["dataset_namespace"],
         name=job_input["dataset_name"],
-        version=job_input["dataset_version"],
+        version=job.labels[VERSION_LABEL],
     )
 
 

@@ -116,9 +116,7 @@ class DeployRequest(_Strict):
     """Body of a deploy; everything is optional."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"end_block": "latest", "parallelism": 4, "worker_id": "eth-*", "verify": True}]
-        }
+        json_schema_extra={"examples": [{"end_block": "latest", "parallelism": 4, "worker_id": "eth-*"}]}
     )
 
     end_block: Annotated[StrictStr | StrictInt | None, BeforeValidator(_normal_end_block)] = Field(
@@ -130,7 +128,10 @@ class DeployRequest(_Strict):
     worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
         default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
-    verify: StrictBool = Field(default=False, description="check every block against its commitments")
+    verify: StrictBool = Field(
+        default=False,
+        description="check every block against its commitments (not supported yet: only false is taken)",
+    )
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
 
 

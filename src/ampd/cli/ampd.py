@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from ampd.errors import AmpError
+from ampd.errors import AmpError, ErrorCode
 
 if TYPE_CHECKING:
     from ampd.config import Config
@@ -180,6 +180,12 @@ def replay_node(
 def _load(config: Path | None) -> Config:
     from ampd.config import load_config
 
+    if config is None or config == Path():
+        raise AmpError(
+            ErrorCode.CONFIG_NOT_FOUND,
+            "--config parameter is mandatory: give the TOML config file with --config FILE or AMP_CONFIG=FILE "
+            "(`ampd solo` needs none)",
+        )
     return load_config(config)
 
 

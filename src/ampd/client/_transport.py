@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -51,8 +52,8 @@ def path(*segments: str | int) -> str:
 
 def shown_url(url: str) -> str:
     """Return ``url`` without user name and password: fit for messages."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def client_settings(admin_url: str, auth_token: str | None, timeout: float) -> dict[str, Any]:
@@ -61,26 +62,55 @@ def client_settings(admin_url: str, auth_token: str | None, timeout: float) -> d
     :raises ApiError: ADMIN_API_UNREACHABLE for an address that is none.
     :raises ValueError: for a token that no header can carry.
     """
-    parts = urlsplit(admin_url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    if not _is_address(admin_url):
         message = f"{shown_url(admin_url)!r} is no address: want http://host:port in --admin-url or AMP_ADMIN_URL"
         raise ApiError(ErrorCode.ADMIN_API_UNREACHABLE, message)
-    headers = {}
+    settings: dict[str, Any] = {"base_url": admin_url, "timeout": timeout}
     if auth_token is not None:
         if not auth_token.isascii() or not auth_token.isprintable():
             raise ValueError("the auth token holds characters that no token has (want printable ASCII)")
-        headers["Authorization"] = f"Bearer {auth_token}"
-    return {"base_url": admin_url, "headers": headers, "timeout": timeout}
+        settings["auth"] = _Bearer(auth_token)
+    return settings
+
+
+class _Bearer(httpx.Auth):
+    """Sends the token; it wins over a user name in the URL."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the header to ``request``."""
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in {"http", "https"} and bool(parsed.host)
 
 
 def unreachable(admin_url: str, error: Exception) -> ApiError:
     """Return the error that says that nothing answered, and what to look at."""
-    reason = str(error) or type(error).__name__
+    reason = _reason(error)
     return ApiError(
         ErrorCode.ADMIN_API_UNREACHABLE,
         f"cannot reach the Admin API at {shown_url(admin_url)}: {reason}. "
         "Is the controller (or ampd solo) running? Its address comes from --admin-url or AMP_ADMIN_URL",
     )
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the system said, which lies below the words of the HTTP library."""
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, OSError) and current.errno:
+            return os.strerror(current.errno)
+        current = current.__cause__ or current.__context__
+    return str(error) or type(error).__name__
 
 
 def read_answer(call: Call[T], response: httpx.Response) -> T:

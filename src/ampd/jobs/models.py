@@ -57,7 +57,10 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a job should do. The same ``idempotency_key`` is the same job for ever."""
+    """What a job should do. The same ``idempotency_key`` is the same job for ever.
+
+    ``labels`` only name and sort it: a deploy with other labels is the same deploy.
+    """
 
     kind: str
     idempotency_key: str

@@ -121,8 +121,10 @@ class JobStore:
             return True
         try:
             job = await self.get(job_id)
-        except AmpError:
-            return False
+        except AmpError as error:
+            if error.code is ErrorCode.JOB_NOT_FOUND:
+                return False
+            raise
         raise AmpError(
             ErrorCode.JOB_CONFLICT,
             f"job '{job_id}' cannot be deleted from current state: {job.state}; "

@@ -188,6 +188,7 @@ async def test_every_way_to_write_an_end_block_is_kept_in_one_form(
         ({"worker_id": "a*b"}, "invalid character"),
         ({"worker_id": ""}, "empty string"),
         ({"verify": "yes"}, "verify"),
+        ({"verify": True}, "not supported yet"),
         ({"priority": 2**31}, "priority"),
         ({"endblock": 5, "endBlock": 5}, "'endBlock', 'endblock'"),
         ([], "dictionary"),
@@ -199,6 +200,12 @@ async def test_a_bad_deploy_is_refused_naming_the_key(cluster: Cluster, body: An
     assert error(answer) == (400, "INVALID_BODY")
     assert named in answer.json()["error_message"]
     assert (await cluster.api.get("/jobs?status=all")).json()["jobs"] == []
+
+
+async def test_the_same_manifest_deployed_under_another_name_is_the_same_deploy(cluster: Cluster) -> None:
+    manifest_hash = await cluster.register()
+    ids = {await cluster.deploy(revision=revision) for revision in ("dev", "latest", "1.0.0", manifest_hash)}
+    assert len(ids) == 1
 
 
 async def test_a_deploy_without_a_provider_of_its_network_says_how_to_add_one(cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_system(cluster: Cluster) -> None:
     manifest_hash = await cluster.register()
-    job_id = await cluster.deploy(end_block=100, parallelism=4, worker_id="worker-*", verify=True, priority=7)
+    job_id = await cluster.deploy(end_block=100, parallelism=4, worker_id="worker-*", priority=7)
     job = (await cluster.api.get(f"/jobs/{job_id}")).json()
     for key in ("run_at", "created_at", "updated_at"):
         assert INSTANT.fullmatch(job.pop(key))
@@ -32,9 +32,8 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
             "max_writers": 4,
             "dataset_namespace": "ethereum",
             "dataset_name": "mainnet",
-            "dataset_version": "1.0.0",
             "manifest_hash": manifest_hash,
-            "verify": True,
+            "verify": False,
         },
         "end_block": "100",
         "parallelism": 4,

@@ -139,7 +139,11 @@ async def get_revision_manifest(
     operation_id="deploy_dataset",
     status_code=202,
     responses=error_responses(
-        *_OF_A_REVISION, ErrorCode.INVALID_BODY, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.REQUEST_TOO_LARGE
+        *_OF_A_REVISION,
+        ErrorCode.INVALID_BODY,
+        ErrorCode.ACTIVE_JOB_CONFLICT,
+        ErrorCode.REQUEST_TOO_LARGE,
+        bad_request=ErrorCode.PROVIDER_NOT_FOUND,
     ),
 )
 async def deploy_dataset(

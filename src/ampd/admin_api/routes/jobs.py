@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
@@ -17,6 +17,12 @@ from ampd.jobs import TERMINAL_STATES, JobState, parse_states
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 DELETED_COUNT_HEADER = "X-Deleted-Count"
+_DELETED: dict[int | str, dict[str, Any]] = {
+    204: {
+        "description": "Removed",
+        "headers": {DELETED_COUNT_HEADER: {"schema": {"type": "integer"}, "description": "how many jobs were removed"}},
+    }
+}
 _OF_ONE_JOB = (ErrorCode.INVALID_JOB_ID, ErrorCode.JOB_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE)
 
 
@@ -50,7 +56,8 @@ async def list_jobs(query: Annotated[JobListQuery, Query()], services: ServicesP
     operation_id="delete_jobs",
     status_code=204,
     response_class=Response,
-    responses=error_responses(
+    responses=_DELETED
+    | error_responses(
         ErrorCode.INVALID_QUERY_PARAM,
         ErrorCode.INVALID_QUERY_PARAMETERS,
         ErrorCode.INVALID_BODY,
@@ -114,7 +121,8 @@ async def get_job(job_id: JobId, services: ServicesParameter) -> JobBody:
     operation_id="delete_job",
     status_code=204,
     response_class=Response,
-    responses=error_responses(ErrorCode.INVALID_JOB_ID, ErrorCode.JOB_CONFLICT, ErrorCode.METADATA_DB_UNREACHABLE),
+    responses=_DELETED
+    | error_responses(ErrorCode.INVALID_JOB_ID, ErrorCode.JOB_CONFLICT, ErrorCode.METADATA_DB_UNREACHABLE),
 )
 async def delete_job(job_id: JobId, services: ServicesParameter) -> Response:
     """Remove a job that has ended; a job that does not exist is a success too."""
