@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+import pyarrow as pa
 import pytest
 
 from support.chain import (
@@ -26,9 +27,11 @@ from support.processes import family, is_alive, processes_of, wait_until_gone
 
 pytestmark = pytest.mark.chaos
 
-LENGTH = 80
+LENGTH = 60
 LAST_BLOCK = FIRST_BLOCK + LENGTH - 1
 DATASET = "solo/blocks"
+# The tables that were compared with the slow path, cell by cell; the other tests compare with these.
+_EXACT: dict[str, pa.Table] = {}
 
 
 class Solo:
@@ -89,7 +92,10 @@ class Solo:
         wait_for("the job's end", lambda: self.job(job_id)["status"] == "COMPLETED", 60)
         self.lake.assert_whole(FIRST_BLOCK, LAST_BLOCK)
         assert set(before) <= set(self.lake.segments("blocks"))
-        self.lake.assert_equals_node(repeated_blocks(LENGTH))
+        if not _EXACT:
+            self.lake.assert_equals_node(repeated_blocks(LENGTH))
+            _EXACT.update(self.lake.tables())
+        self.lake.assert_equals(_EXACT)
 
     def end(self) -> None:
         self.process.signal(signal.SIGINT)
@@ -154,9 +160,7 @@ def kill_solo_and_do_not_wait(solo: Solo) -> None:
 
 
 @pytest.mark.parametrize("kill", [kill_all, kill_solo_alone, kill_solo_and_do_not_wait])
-def test_a_killed_solo_goes_on_where_it_was(
-    kill: Kill, start: Callable[[], Solo], amp_dir: Path, node: str
-) -> None:
+def test_a_killed_solo_goes_on_where_it_was(kill: Kill, start: Callable[[], Solo], amp_dir: Path, node: str) -> None:
     solo = start()
     assert {"postgres", "python"} <= {process.name().rstrip("0123456789.") for process in solo.family}
     job_id = solo.begin(node)

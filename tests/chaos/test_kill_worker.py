@@ -108,7 +108,7 @@ class Extraction:
 
     def worker(self) -> str:
         """Return the name of the worker that runs the job."""
-        name: str = wait_for("a worker", lambda: self._running_on())
+        name: str = wait_for("a worker", self._running_on)
         return name
 
     def _running_on(self) -> str | None:

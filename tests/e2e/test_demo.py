@@ -178,14 +178,15 @@ def test_an_address_that_is_none_is_named(temporary: Path, url: str) -> None:
     assert url in refused(temporary, "--rpc-url", url)
 
 
-def test_a_place_that_cannot_be_written_is_named(temporary: Path, tmp_path: Path) -> None:
+def test_a_place_where_no_folder_can_be_made_is_named(temporary: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
     assert str(file / "kept") in refused(temporary, "--keep", str(file / "kept"))
-    assert str(file) in refused(temporary, "--keep", str(file))
-    read_only = Path("/proc/sys")
+
+
+def test_a_folder_that_cannot_be_written_is_named(temporary: Path, tmp_path: Path) -> None:
+    read_only = Path("/proc/sys")  # not even root may write there
     if os.geteuid() != 0:
         read_only = tmp_path / "read-only"
         read_only.mkdir(mode=0o500)
     assert str(read_only) in refused(temporary, "--keep", str(read_only))
-    assert str(read_only / "kept") in refused(temporary, "--keep", str(read_only / "kept"))

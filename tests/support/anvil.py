@@ -23,7 +23,7 @@ LOW_GAS, MUCH_GAS = 21_000, 400_000
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _PACKAGES = Path(__file__).parents[1] / "node" / "node_modules" / "@foundry-rs"
-# Every block calls this contract of EIP-2935, which makes mining slower with each one; without its code nothing else changes.
+# Every block calls this contract of EIP-2935, which makes mining slower with each one; nothing else changes without it.
 _HISTORY_CONTRACT = "0x0000F90827F1C53a10cb7A02335B175320002935"
 
 
@@ -121,7 +121,7 @@ class Anvil:
 
 
 def mine_colourful_chain(node: Anvil) -> int:
-    """Mine one of everything: creations, transfers, calls of all types, failures, logs with 0 to 4 topics, empty blocks.
+    """Mine creations, transfers, calls of all types, failures, logs with 0 to 4 topics, and empty blocks.
 
     Returns the number of the newest block.
     """

@@ -24,9 +24,7 @@ NODE_ID = "worker"
 _RESTART_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A child that lived this long had started well: its next end is a new story.
 _STEADY_SECONDS = 30.0
-_CONFIG_TEXT = """# Settings of this `ampd solo`. What is not set here has its default; see
-docs/reference/configuration.md.
-"""
+_CONFIG_TEXT = "# Settings of this `ampd solo`. What is not set here has its default: docs/reference/configuration.md\n"
 
 
 @dataclass(frozen=True)

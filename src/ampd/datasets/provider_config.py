@@ -66,7 +66,7 @@ class EvmRpcProviderConfig(BaseModel):
     """Settings of a JSON-RPC endpoint of an EVM network, with all placeholders replaced.
 
     ``auth_token`` goes as ``Authorization: Bearer …``, or as it is in the header that ``auth_header`` names.
-    ``concurrent_request_limit`` holds for all jobs of a process together; ``timeout_secs`` (seconds) for one request.
+    ``concurrent_request_limit`` holds for each job on its own; ``timeout_secs`` (seconds) for one request.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -59,10 +59,12 @@ def _wait_until_up(process: subprocess.Popen[str], url: str, log: Path) -> None:
             except ApiError:
                 pass  # not up yet
             time.sleep(_POLL_SECONDS)
+    gave_up = process.poll() is None
+    what = f"was not up within {START_TIMEOUT_SECONDS:.0f} s" if gave_up else "ended before it was up"
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     raise AmpError(
         ErrorCode.INTERNAL_ERROR,
-        f"ampd solo did not start within {START_TIMEOUT_SECONDS:.0f} s; the end of its log: " + " | ".join(lines[-3:]),
+        f"ampd solo {what}; the end of its log: " + " | ".join(lines[-3:]),
     )
 
 

@@ -131,9 +131,12 @@ class ExtractionHandler:
         """Extract one range; False when a stop came first (what was in hand is committed)."""
         start_block, end_block = block_range
         writer = self._writer(run)
+        most_blocks = self._settings.limits.blocks
         expected_parent = await self._tables.hash_before(next(iter(run.revisions.values())), start_block)
         try:
-            async for batch in _until(run.context.stop, run.source.read(start_block, end_block)):
+            async for batch in _until(
+                run.context.stop, run.source.read(start_block, end_block, most_blocks=most_blocks)
+            ):
                 if expected_parent is not None and batch.start_parent_hash != expected_parent:
                     raise AmpError(
                         ErrorCode.PARENT_HASH_MISMATCH,

@@ -78,7 +78,9 @@ class SegmentWriter:
         self._writing: asyncio.Task[None] | None = None
 
     async def add(self, batch: BlockBatch) -> None:
-        """Take the next blocks; close the segment when it is large or old enough."""
+        """Take the next blocks; close the segment when it is large or old enough, or would have too many blocks."""
+        if self._batches and batch.end_block - self._batches[0].start_block + 1 > self._limits.blocks:
+            await self.close_segment()
         self._batches.append(batch)
         blocks = batch.end_block - self._batches[0].start_block + 1
         size = sum(table.nbytes for held in self._batches for table in held.tables.values())

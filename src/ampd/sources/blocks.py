@@ -36,8 +36,11 @@ class BlockSource(Protocol):
     async def latest_block(self, *, finalized: bool) -> int | None:
         """Return the number of the newest (finalized) block, or None when the chain has none."""
 
-    def read(self, start_block: int, end_block: int) -> AsyncGenerator[BlockBatch, None]:
-        """Give the blocks of the range, both ends included, in ascending order and without gaps."""
+    def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+        """Give the blocks of the range, both ends included, in ascending order and without gaps.
+
+        A batch holds at most ``most_blocks``.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""

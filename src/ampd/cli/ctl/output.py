@@ -220,7 +220,8 @@ def event_list(job_id: int, events: Sequence[Event]) -> str:
 
 
 def _event_lines(event: Event) -> Iterable[str]:
-    who = f"node: {event.node_id}" if event.node_id else f"by: {event.actor}"
+    by_worker = event.actor.startswith("worker:")
+    who = f"node: {event.node_id}" if by_worker else f"by: {event.actor}"
     yield f"  [{event.id}] {instant(event.created_at)} - {event.event_type} ({who})"
     if event.detail and "error_message" in event.detail:
         yield f"      {event.detail.get('error_code', 'error')}: {event.detail['error_message']}"

@@ -102,12 +102,12 @@ class EvmRpcSource:
         header = await self._client.call("eth_getBlockByNumber", [tag, False])
         return None if header is None else int(header["number"], 16)
 
-    async def read(self, start_block: int, end_block: int) -> AsyncGenerator[BlockBatch, None]:
-        """Give the blocks of the range, both ends included, in ascending order.
+    async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+        """Give the blocks of the range, both ends included, in ascending order, at most ``most_blocks`` at a time.
 
         :raises AmpError: what the node did wrong, after several tries.
         """
-        chunks = self._chunks(start_block, end_block)
+        chunks = self._chunks(start_block, end_block, most_blocks)
         in_flight: deque[asyncio.Task[BlockBatch]] = deque()
         parent: BlockBatch | None = None
         try:
@@ -126,11 +126,11 @@ class EvmRpcSource:
                 task.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
 
-    def _chunks(self, start_block: int, end_block: int) -> Iterator[tuple[int, int]]:
+    def _chunks(self, start_block: int, end_block: int, most_blocks: int) -> Iterator[tuple[int, int]]:
         """Cut the range; each next chunk has the size learned by then."""
         position = start_block
         while position <= end_block:
-            last = min(position + self._learned.chunk_blocks - 1, end_block)
+            last = min(position + min(self._learned.chunk_blocks, most_blocks) - 1, end_block)
             yield position, last
             position = last + 1
 
