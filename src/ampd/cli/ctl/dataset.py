@@ -63,11 +63,11 @@ def deploy_dataset(
     end_block
         Where to end: latest, a number, or -N (N blocks behind the latest). Follows the chain unless given.
     parallelism
-        How many block ranges are worked on at once; 1 unless given.
+        How many block ranges may be worked on at once; kept with the job, one range at a time for now.
     worker_id
         The worker that must run it: its id, or a prefix and *.
     verify
-        Check every block against its commitments.
+        Check every block against its commitments; not supported yet, and refused.
     priority
         The higher is placed first; 0 unless given.
     """
