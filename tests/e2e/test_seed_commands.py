@@ -172,15 +172,10 @@ class TestJobList:
         assert f"  {operator.running} - " not in shown
 
     @pytest.mark.parametrize(
-        "word", ["scheduled,running,completed,stopped,error", "active", "all", "Scheduled,StopRequested".lower()]
+        "word", ["scheduled,running,completed,stopped,error", "active", "all", "Scheduled,StopRequested"]
     )
     def test_takes_the_documents_filter_words(self, operator: Operator, word: str) -> None:
-        done = operator.sh_unchecked(f"ampctl job list --status {word}")
-        if word == "scheduled,stoprequested":
-            assert done.returncode == 1
-            assert "known are" in done.stderr
-        else:
-            assert done.returncode == 0, done.stderr
+        operator.sh(f"ampctl job list --status {word}")
 
     def test_shows_active_jobs_unless_asked_for_others(self, operator: Operator) -> None:
         completed = operator.ended_job("COMPLETED")

@@ -62,13 +62,8 @@ async def require_provider(providers: ProviderStore, manifest: EvmRpcManifest) -
 
     :raises AmpError: PROVIDER_NOT_FOUND, with how to add one.
     """
-    known = await providers.list_all()
-    if any(provider.kind == manifest.kind and provider.network == manifest.network for provider in known):
-        return
-    others = ", ".join(f"{provider.name} ({provider.kind}, {provider.network})" for provider in known) or "none"
-    raise RequestRefusedError(
-        ErrorCode.PROVIDER_NOT_FOUND,
-        f"no provider of kind {manifest.kind!r} for network {manifest.network!r} (there are: {others}); "
-        "add one: ampctl provider register NAME FILE.toml",
-        status=400,
-    )
+    try:
+        await providers.require(manifest.kind, manifest.network)
+    except AmpError as error:
+        # Of a deploy it is the request that cannot be met: no 404, which would be of the dataset.
+        raise RequestRefusedError(error.code, error.message, status=400) from None

@@ -11,6 +11,7 @@ from ampd.jobs import place_due_jobs
 from ampd.jobs.notification import CHANNEL
 from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.listen import listen
+from ampd.tasks import cancel_all, wait_until
 
 _log = structlog.get_logger(__name__)
 
@@ -30,14 +31,10 @@ async def run_placement(db: MetadataDb, *, lease_seconds: float) -> None:
                     _log.info("placement.placed", jobs=placed)
             except AmpError as error:
                 _log.warning("placement.failed", error=error.message)
-            try:
-                # A job that waits for its time, or for a worker to come, gives no hint.
-                await asyncio.wait_for(changed.wait(), _INTERVAL_SECONDS)
-            except TimeoutError:
-                continue
+            # A job that waits for its time, or for a worker to come, gives no hint.
+            await wait_until(changed, _INTERVAL_SECONDS)
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await cancel_all([listening])
 
 
 async def _hear(url: str, changed: asyncio.Event) -> None:

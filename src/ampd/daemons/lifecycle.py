@@ -11,6 +11,7 @@ import structlog
 
 from ampd.config import Config
 from ampd.metadata_db import MetadataDb, migrate, require_migrated
+from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
 
@@ -84,9 +85,7 @@ async def first_to_end(*loops: Awaitable[None]) -> None:
     try:
         finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
     for task in finished:
         task.result()
 

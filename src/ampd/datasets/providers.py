@@ -113,6 +113,16 @@ class ProviderStore:
             raise faults[0]
         raise self._none_found(kind, network, providers, broken)
 
+    async def require(self, kind: str, network: str) -> None:
+        """Make sure that there is a provider of ``kind`` for ``network``; whether its ``${VAR}`` are set only workers
+        know.
+
+        :raises AmpError: PROVIDER_NOT_FOUND, with the providers there are, the files that cannot be used, and the mend.
+        """
+        providers, broken = await self._read_all()
+        if not any((found.kind, found.network) == (kind, network) for found in providers):
+            raise self._none_found(kind, network, providers, broken)
+
     def _ready(self, provider: Provider) -> Provider:
         where = self._where(provider.name + SUFFIX)
         config = substitute(provider.config, self._environment, where)

@@ -19,6 +19,7 @@ from ampd.extraction.segment_writer import SegmentLimits, SegmentWriter
 from ampd.jobs import JobContext, LeasedJobs
 from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockBatch, BlockSource
+from ampd.tasks import cancel_all, wait_until
 
 _log = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class ExtractionHandler:
             if run.end_block is not None and head is not None and run.end_block <= head:
                 return True
             if not missing:
-                await _wait(run.context.stop, self._settings.poll_interval_seconds)
+                await wait_until(run.context.stop, self._settings.poll_interval_seconds)
         return False
 
     async def _missing(self, run: _Run, head: int | None) -> list[BlockRange]:
@@ -177,18 +178,9 @@ async def _until(stop: asyncio.Event, batches: AsyncGenerator[BlockBatch, None])
                     await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     if not coming.done():
-                        coming.cancel()
-                        await asyncio.gather(coming, return_exceptions=True)
+                        await cancel_all([coming])
                 if coming.cancelled() or (batch := coming.result()) is None:
                     return
                 yield batch
     finally:
         stopping.cancel()
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    """Wait for ``seconds``, or until ``stop`` is set."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

@@ -28,6 +28,7 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Lease
 from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockBatch
+from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
 
@@ -116,8 +117,7 @@ class SegmentWriter:
         self._batches = []
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            await cancel_all([writing])
 
     async def _write(self, batches: list[BlockBatch]) -> None:
         segment = Segment(

@@ -93,6 +93,7 @@ _FILTER_WORDS: Final[dict[str, frozenset[JobState]]] = {
     "error": frozenset({_S.FAILED}),
     "cancelled": frozenset({_S.STOPPED}),
     "queued": frozenset({_S.SCHEDULED}),
+    "stoprequested": frozenset({_S.STOP_REQUESTED}),
 }
 
 

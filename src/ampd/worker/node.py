@@ -27,6 +27,7 @@ from ampd.jobs import (
 from ampd.jobs.notification import CHANNEL, parse_action
 from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.listen import listen
+from ampd.tasks import cancel_all
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
 
 _log = structlog.get_logger(__name__)
@@ -105,9 +106,7 @@ class WorkerNode:
             for finished in filter(asyncio.Future.done, loops):
                 finished.result()  # a loop ends only by an error: let it be seen
         finally:
-            for task in (*loops, stopping):
-                task.cancel()
-            await asyncio.gather(*loops, stopping, return_exceptions=True)
+            await cancel_all((*loops, stopping))
             await self._cancel_jobs()
             await asyncio.to_thread(self._heartbeat.stop)
         if self._ended.done():
@@ -271,7 +270,9 @@ class WorkerNode:
         for task in tasks:
             task.cancel()
         if tasks:
+            # Time to give the job back; after a lease it is taken back anyway.
             await asyncio.wait(tasks, timeout=self._settings.heartbeat.lease_seconds)
+        await cancel_all(tasks)
 
 
 def _failure(jobs: LeasedJobs, error: AmpError) -> Callable[[Lease], Awaitable[bool]]:

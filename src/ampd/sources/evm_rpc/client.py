@@ -12,12 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
-from ampd.telemetry import redact
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +45,10 @@ class Endpoint:
 
     @property
     def shown_url(self) -> str:
-        """The URL without what may be a secret."""
-        return redact(self.url)
+        """The URL without account, path and parameters: providers put keys into all of them."""
+        parts = urlsplit(self.url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 class NodeError(AmpError):
@@ -127,7 +129,12 @@ class RpcClient:
         return body
 
     def _unreachable(self, error: BaseException) -> AmpError:
-        what = "did not answer in time" if isinstance(error, TimeoutError) else describe_exception(error)
+        if isinstance(error, TimeoutError):
+            what = "it did not answer in time"
+        elif isinstance(error, aiohttp.ClientPayloadError):
+            what = "it broke off its answer"
+        else:
+            what = " ".join(describe_exception(error).split()).rstrip(".")
         return AmpError(
             ErrorCode.NODE_UNREACHABLE,
             f"cannot reach the node at {self.endpoint.shown_url}: {what}. "

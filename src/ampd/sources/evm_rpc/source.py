@@ -18,6 +18,7 @@ from ampd.sources.blocks import BlockBatch
 from ampd.sources.evm_rpc.client import INVALID_PARAMS, Endpoint, NodeError, RpcClient
 from ampd.sources.evm_rpc.columns import lacks_withdrawals
 from ampd.sources.evm_rpc.decode import DecodedBlocks, decode_blocks, decode_receipts
+from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -122,9 +123,7 @@ class EvmRpcSource:
                 parent = batch
                 yield batch
         finally:
-            for task in in_flight:
-                task.cancel()
-            await asyncio.gather(*in_flight, return_exceptions=True)
+            await cancel_all(in_flight)
 
     def _chunks(self, start_block: int, end_block: int, most_blocks: int) -> Iterator[tuple[int, int]]:
         """Cut the range; each next chunk has the size learned by then."""
@@ -210,7 +209,5 @@ async def _all(calls: Iterable[Coroutine[None, None, bytes]]) -> list[bytes]:
     try:
         return await asyncio.gather(*tasks)
     except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
         raise
