@@ -21,12 +21,12 @@ from support.chain import (
     current_block,
     deploy,
     lake_of,
-    own_database,
     register,
     replay_node,
     wait_for_completion,
 )
 from support.daemons import Cluster, Process, wait_for
+from support.databases import fresh_database
 
 pytestmark = pytest.mark.chaos
 
@@ -48,7 +48,7 @@ Tables = dict[str, pa.Table]
 
 @pytest.fixture(scope="module")
 def shared_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with own_database(postgres_server, migrated_template) as url:
+    with fresh_database(postgres_server, migrated_template) as url:
         yield url
 
 

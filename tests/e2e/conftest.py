@@ -5,35 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from ampd.metadata_db import EmbeddedPostgres
 from support.daemons import Cluster
+from support.databases import fresh_database
 from support.nodes import replay_process
-
-
-@contextmanager
-def _fresh_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
-    name = f"e2e_{uuid4().hex}"
-    identifier = sql.Identifier(name)
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template)))
-    try:
-        yield urlsplit(server.url)._replace(path=f"/{name}").geturl()
-    finally:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
 @pytest.fixture(scope="module")
 def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
     """A migrated database that the tests of a module share."""
-    with _fresh_database(postgres_server, migrated_template) as url:
+    with fresh_database(postgres_server, migrated_template) as url:
         yield url
 
 

@@ -13,11 +13,11 @@ from support.chain import (
     current_block,
     deploy,
     lake_of,
-    own_database,
     register,
     wait_for_completion,
 )
 from support.daemons import Cluster, wait_for
+from support.databases import fresh_database
 
 SETTINGS = "poll_interval_secs = 0.1\n"
 
@@ -30,7 +30,7 @@ def node(tmp_path: Path) -> Iterator[Anvil]:
 
 @pytest.fixture(scope="module")
 def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with own_database(postgres_server, migrated_template) as url:
+    with fresh_database(postgres_server, migrated_template) as url:
         yield url
 
 

@@ -19,6 +19,7 @@ from ampd.jobs import (
     WorkerSession,
     WorkerStore,
     hold_lease,
+    note_success,
     place_due_jobs,
     rescue_jobs_of_lost_workers,
 )
@@ -254,3 +255,21 @@ async def test_workers_are_shown_with_their_life_signs(metadata_db: MetadataDb, 
     assert not (await workers.get("w1")).live
     with pytest.raises(AmpError, match="worker 'nobody' not found"):
         await workers.get("nobody")
+
+
+async def test_a_job_that_gets_on_starts_counting_its_failures_from_nothing(
+    metadata_db: MetadataDb, session: WorkerSession
+) -> None:
+    store, leased = JobStore(metadata_db), LeasedJobs(metadata_db)
+    job = await store.deploy(_deployment(), actor="a")
+    lease = await _run_to_start(metadata_db, session)
+    await leased.fail(lease, AmpError(ErrorCode.NODE_UNREACHABLE, "gone", recoverable=True))
+    await metadata_db.fetch_all("UPDATE jobs SET run_at = now(), lost_worker_count = 4 RETURNING id")
+    lease = await _run_to_start(metadata_db, session)
+    assert (await store.get(job.id)).retry_count == 1
+    async with metadata_db.transaction() as connection:
+        await hold_lease(connection, lease)
+        await note_success(connection, lease)
+    running = await store.get(job.id)
+    assert (running.retry_count, running.last_error) == (0, None)
+    assert await metadata_db.fetch_one("SELECT lost_worker_count FROM jobs") == {"lost_worker_count": 0}

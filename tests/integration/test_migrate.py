@@ -17,7 +17,7 @@ from psycopg import sql
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import EmbeddedPostgres, migrate, pending_migrations, require_migrated
-from ampd.metadata_db.pool import shown_url
+from ampd.telemetry import redact
 
 MODULE = import_module("ampd.metadata_db.migrate")  # the function of this name hides it in the package
 FIRST = "0001_first_tables"
@@ -201,7 +201,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
         with pytest.raises(AmpError) as refused:
             call(url)
         assert refused.value.code == ErrorCode.METADATA_DB_UNREACHABLE
-        assert shown_url(url) in refused.value.message
+        assert redact(url) in refused.value.message
         assert "secret" not in refused.value.message
 
 

@@ -11,19 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import httpx
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
-from psycopg import sql
 
 from ampd.chain.tables import TABLES
 from ampd.client import Ampd
 from ampd.datasets import generate_manifest
-from ampd.metadata_db import EmbeddedPostgres
 from ampd.replay_node import load_recorded_chain
 from oracle.slow_rows import difference, rows_of, slow_rows
 from support.daemons import Cluster, Process, ampd, wait_for
@@ -199,21 +195,6 @@ def repeated_blocks(length: int) -> list[tuple[Json, Json]]:
 
 def _json(parts: Sequence[bytes]) -> Json:
     return json.loads(b"".join(parts))
-
-
-@contextmanager
-def own_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """Give the URL of a database that lives longer than one test."""
-    name = f"shared_{uuid4().hex}"
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-        )
-    try:
-        yield urlsplit(server.url)._replace(path=f"/{name}").geturl()
-    finally:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from ampd.data_store.ranges import BlockRange, intersect, merge
 from ampd.data_store.segments import Segment
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import Job, Lease, hold_lease
+from ampd.jobs import Job, Lease, hold_lease, note_success
 from ampd.metadata_db import Connection, MetadataDb, sql
 
 
@@ -178,6 +178,7 @@ class TableStore:
         """
         async with self._db.transaction() as connection:
             await hold_lease(connection, lease)
+            await note_success(connection, lease)
             for file in files:
                 if not await self._register(connection, segment, file):
                     raise AmpError(

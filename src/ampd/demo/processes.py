@@ -15,6 +15,7 @@ from pathlib import Path
 from ampd.client import Ampd, ApiError
 from ampd.errors import AmpError, ErrorCode
 
+SOLO_LOG = "solo.log"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -42,7 +43,7 @@ def solo(amp_dir: Path) -> Iterator[str]:
         "AMP_CONFIG_ADMIN_API_ADDR": address,
         "AMP_CONFIG_WRITER__MAX_RANGE_BLOCKS": _BLOCKS_PER_SEGMENT,
     }
-    log = amp_dir / "solo.log"
+    log = amp_dir / SOLO_LOG
     with _process(["solo", "--amp-dir", str(amp_dir)], environment, log) as process:
         url = f"http://{address}"
         _wait_until_up(process, url, log)

@@ -100,10 +100,11 @@ def _amp_dir(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
         try:
             keep.mkdir(parents=True, exist_ok=True)
+            (keep / processes.SOLO_LOG).touch()
         except OSError as error:
             raise AmpError(
                 ErrorCode.DATA_STORE_NOT_WRITABLE,
-                f"cannot make the folder {keep} for --keep: {error.strerror}; choose one that can be written",
+                f"cannot write in the folder {keep} of --keep: {error.strerror}; choose one that can be written",
             ) from None
         yield keep.absolute()
         return
@@ -116,10 +117,12 @@ def _amp_dir(keep: Path | None) -> Iterator[Path]:
 
 async def _look_at_chain(url: str, options: DemoOptions) -> _Chain:
     """Ask the node which chain it is and how far it reaches, and choose the blocks."""
+    if not url.startswith(("http://", "https://")):
+        raise AmpError(ErrorCode.CONFIG_INVALID, f"--rpc-url {url!r} is no URL: it must start with http:// or https://")
     client = RpcClient(Endpoint(url, timeout_seconds=10))
     try:
-        chain_id = int(await client.call("eth_chainId", []), 16)
-        head = int(await client.call("eth_blockNumber", []), 16)
+        chain_id = await _number(client, "eth_chainId")
+        head = await _number(client, "eth_blockNumber")
     finally:
         await client.close()
     network = next((name for name, known in CHAIN_IDS.items() if known == chain_id), f"chain-{chain_id}")
@@ -135,6 +138,18 @@ async def _look_at_chain(url: str, options: DemoOptions) -> _Chain:
             "choose --start N --end M up to that",
         )
     return _Chain(url, network, start, end)
+
+
+async def _number(client: RpcClient, method: str) -> int:
+    answer = await client.call(method, [])
+    try:
+        return int(answer, 16)
+    except (TypeError, ValueError):
+        raise AmpError(
+            ErrorCode.NODE_ANSWER_MALFORMED,
+            f"{client.endpoint.shown_url} answered {method} with {str(answer)[:80]!r}, which is no hex number: "
+            "is it an Ethereum JSON-RPC endpoint?",
+        ) from None
 
 
 def _first_recorded_block() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ampd.jobs.handlers import JobContext, JobHandler
-from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease
+from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease, note_success
 from ampd.jobs.models import Deployment, Job, JobEvent, Lease, Worker
 from ampd.jobs.placement import place_due_jobs, rescue_jobs_of_lost_workers
 from ampd.jobs.retry import RetryPolicy
@@ -33,6 +33,7 @@ __all__ = [
     "WorkerSession",
     "WorkerStore",
     "hold_lease",
+    "note_success",
     "parse_states",
     "place_due_jobs",
     "rescue_jobs_of_lost_workers",

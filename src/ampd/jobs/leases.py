@@ -46,6 +46,13 @@ async def hold_lease(connection: Connection, lease: Lease) -> None:
         raise lease_lost(lease)
 
 
+async def note_success(connection: Connection, lease: Lease) -> None:
+    """Forget failures and lost workers: the job has got on since (inside the caller's transaction, which holds the
+    lease).
+    """
+    await connection.execute(sql("jobs", "note_success"), _fence(lease))
+
+
 def _fence(lease: Lease) -> dict[str, Any]:
     return {"job_id": lease.job_id, "lease_epoch": lease.lease_epoch, "incarnation": lease.incarnation}
 

@@ -15,8 +15,10 @@ from ampd.errors import AmpError, ErrorCode, describe_exception
 from ampd.telemetry import redact
 
 # Every session speaks UTC and gives up on a statement or a lock that hangs: no await on the database is without an end.
+# A process that freezes inside a transaction loses it, and its locks, within about a lease: it must not keep a job from
+# being rescued. Our transactions never wait for anything but the database.
 SESSION_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s"
 )
 CONNECT_TIMEOUT_SECONDS = 5
 Row = dict[str, Any]

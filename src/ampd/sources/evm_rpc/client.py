@@ -26,6 +26,8 @@ _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 # A null, an error or a page of HTML instead of a block is small: only answers up to this size are looked into here.
 _SMALL_ANSWER_BYTES: Final = 4096
+# Answers are large: with the library's buffer of 64 KiB reading pauses and resumes all the time.
+_READ_BUFFER_BYTES: Final = 1024 * 1024
 _HTTP_REFUSED: Final = frozenset({401, 403})
 _HTTP_PASSING: Final = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _HTTP_TOO_MANY_REQUESTS: Final = 429
@@ -78,6 +80,7 @@ class RpcClient:
             connector=aiohttp.TCPConnector(limit=endpoint.concurrency),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=endpoint.timeout_seconds),
             headers={"Content-Type": "application/json", **endpoint.headers},
+            read_bufsize=_READ_BUFFER_BYTES,
         )
 
     async def close(self) -> None:
