@@ -19,7 +19,7 @@ import pytest
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import EmbeddedPostgres, embedded, server_account
-from ampd.metadata_db.server_account import ServerAccount
+from ampd.metadata_db.server_account import ServerAccount, binaries_dir
 
 PATIENCE_SECONDS = 30.0
 ROWS = 1000
@@ -287,6 +287,21 @@ def test_long_and_strange_paths_work_and_leave_nothing_behind(
         assert rows_in(server) == ROWS
         assert [stat.S_IMODE(path.stat().st_mode) for path in short.iterdir()] == [0o700]
     assert list(short.iterdir()) == []
+
+
+@root_only
+def test_as_root_the_programs_too_may_lie_below_a_private_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a checkout below root's own home: PostgreSQL must find its programs there by access(2)."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    installation = binaries_dir().parent
+    shutil.copytree(installation, private / installation.name, symlinks=True)
+    monkeypatch.setattr(embedded, "binaries_dir", lambda: private / installation.name / "bin")
+    with EmbeddedPostgres(private / "metadb") as server:
+        assert show(server, "data_directory") == str(private / "metadb")
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
 @root_only

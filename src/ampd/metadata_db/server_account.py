@@ -194,6 +194,8 @@ def _setpriv(uid: int, gid: int) -> tuple[str, ...]:
         f"--reuid={uid}",
         f"--regid={gid}",
         "--clear-groups",
+        # Without this the capability does not count for access(2), by which PostgreSQL looks for its own programs.
+        "--securebits=+no_setuid_fixup",
         f"--inh-caps={CAPABILITY}",
         f"--ambient-caps={CAPABILITY}",
         f"--bounding-set={CAPABILITY}",
