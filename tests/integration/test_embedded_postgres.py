@@ -297,8 +297,12 @@ def test_as_root_the_programs_too_may_lie_below_a_private_directory(
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     installation = binaries_dir().parent
-    shutil.copytree(installation, private / installation.name, symlinks=True)
-    monkeypatch.setattr(embedded, "binaries_dir", lambda: private / installation.name / "bin")
+    package = installation.parent
+    libraries = package.with_name(f"{package.name}.libs")  # found by their place relative to the programs
+    shutil.copytree(libraries, private / libraries.name, symlinks=True)
+    copy = private / package.name / installation.name
+    shutil.copytree(installation, copy, symlinks=True)
+    monkeypatch.setattr(embedded, "binaries_dir", lambda: copy / "bin")
     with EmbeddedPostgres(private / "metadb") as server:
         assert show(server, "data_directory") == str(private / "metadb")
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
