@@ -15,7 +15,7 @@ from ampd import __version__
 from ampd.cli.ctl import dataset, job, manifest, provider, worker
 from ampd.cli.ctl.common import CommandFailedError
 from ampd.cli.ctl.output import clean
-from ampd.errors import AmpError
+from ampd.errors import AmpError, describe_exception
 
 DONE, FAILED, USED_WRONGLY, INTERRUPTED = 0, 1, 2, 130
 # What a program gets that SIGPIPE ends: 128 + 13.
@@ -42,6 +42,17 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         _accept_any_text(stream)
     try:
+        return _run_or_complain(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes stdout once more at the end: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+
+
+def _run_or_complain(arguments: Sequence[str]) -> int:
+    try:
         return _run(arguments)
     except CycloptsError as error:
         return _complain(USED_WRONGLY, str(error), [f"{_command_of(error)} --help tells more"])
@@ -49,12 +60,14 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(FAILED, error.what, error.causes)
     except AmpError as error:
         return _complain(FAILED, error.message)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes stdout once more at the end: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
+        raise
+    except Exception as error:  # a defect of ours
+        if os.environ.get("AMP_LOG"):
+            import structlog
+
+            structlog.get_logger(__name__).exception("ampctl.crashed")
+        return _complain(FAILED, "unexpected error", [describe_exception(error), "AMP_LOG=debug shows more"])
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 from cyclopts import App, CycloptsError, Parameter
 
-from ampd.errors import AmpError, ErrorCode
+from ampd.errors import AmpError, ErrorCode, describe_exception
 
 if TYPE_CHECKING:
     from ampd.config import Config
@@ -218,6 +219,11 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        # A defect of ours. The log has the stack trace for whoever mends it; the last line is for everybody.
+        structlog.get_logger(__name__).exception("ampd.crashed")
+        print(f"Exiting with error: unexpected: {describe_exception(error)}", file=sys.stderr)
+        return FAILED
     return code if isinstance(code, int) else DONE
 
 
