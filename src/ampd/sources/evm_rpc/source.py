@@ -27,7 +27,7 @@ _FIRST_CHUNK_BLOCKS: Final = 8
 _MOST_CHUNK_BLOCKS: Final = 256
 # The aim for the JSON of one chunk. It bounds memory (with the chunks in flight) and is large enough for columns to pay
 # off.
-_CHUNK_BYTES: Final = 8 * 1024 * 1024
+_CHUNK_BYTES: Final = 16 * 1024 * 1024
 _CHUNKS_IN_FLIGHT: Final = 4
 # An answer that is not the chain's is asked for again this often; a node may have been in the middle of a reorg.
 _CHUNK_TRIES: Final = 4
