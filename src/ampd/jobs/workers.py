@@ -99,15 +99,18 @@ class WorkerSession:
         row = self._execute("take_name_lock")
         return bool(row and row["taken"])
 
-    def register(self, *, info: dict[str, Any], slots: int) -> None:
+    def register(self, *, info: dict[str, Any], slots: int) -> bool:
         """Take the name for this process; the jobs of the process that had it before are free to be rescued.
+
+        Tells whether the lock on the name is held: a predecessor that was cut off may still have it for a while.
 
         :raises AmpError: NODE_ID_IN_USE when another process with this name is alive.
         """
+        holds_name_lock = self.take_name_lock()
         parameters = {
             "info": Jsonb(info),
             "slots": slots,
-            "holds_name_lock": self.take_name_lock(),
+            "holds_name_lock": holds_name_lock,
             "lease_seconds": self._lease_seconds,
         }
         if self._execute("register_worker", **parameters) is None:
@@ -117,6 +120,7 @@ class WorkerSession:
                 f"a worker with the node id '{node_id}' is already running; every worker needs its own: "
                 "choose another with --node-id or AMP_NODE_ID, or stop the other one",
             )
+        return holds_name_lock
 
     def beat(self) -> list[WantedJob]:
         """Send a heartbeat and return what the worker should be doing.

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.metadata_db.deadline import cut_after
 from ampd.telemetry import redact
 
 # Every session speaks UTC and gives up on a statement or a lock that hangs: no await on the database is without an end.
@@ -21,6 +22,23 @@ SESSION_OPTIONS = (
     "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s"
 )
 CONNECT_TIMEOUT_SECONDS = 5
+# How long a transaction may take, with all its waits, and how long the check of a connection before its use.
+TRANSACTION_SECONDS = 20.0
+CHECK_SECONDS = 3.0
+# A peer that is gone is noticed by TCP too, in about as long.
+TCP_OPTIONS: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+# The database is there and cannot serve us at the moment: as when it cannot be reached, a later try may succeed.
+AWAY = (
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -36,6 +54,12 @@ def unreachable(url: str, error: BaseException) -> AmpError:
     )
 
 
+async def _check(connection: Connection) -> None:
+    """Make sure that a pooled connection still answers; the pool replaces it otherwise."""
+    with cut_after(connection, CHECK_SECONDS):
+        await AsyncConnectionPool.check_connection(connection)
+
+
 class MetadataDb:
     """A pool of connections; every connection gives rows as dicts and speaks UTC."""
 
@@ -49,11 +73,12 @@ class MetadataDb:
                 "options": SESSION_OPTIONS,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "ampd",
+                **TCP_OPTIONS,
             },
             min_size=1,
             max_size=max_connections,
             timeout=CONNECT_TIMEOUT_SECONDS + 1,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
         )
 
@@ -86,9 +111,11 @@ class MetadataDb:
     async def transaction(self) -> AsyncIterator[Connection]:
         """Give a connection inside one transaction: committed at the end, rolled back when an error passes."""
         try:
-            async with self._pool.connection() as connection, connection.transaction():
-                yield connection
-        except (PoolTimeout, psycopg.OperationalError) as error:
+            async with self._pool.connection() as connection:
+                with cut_after(connection, TRANSACTION_SECONDS):
+                    async with connection.transaction():
+                        yield connection
+        except AWAY as error:
             raise unreachable(self.url, error) from error
 
     async def fetch_all(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[Row]:

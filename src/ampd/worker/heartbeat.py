@@ -16,11 +16,13 @@ from psycopg.rows import dict_row
 
 from ampd.errors import AmpError, describe_exception
 from ampd.jobs import WantedJob, WorkerIdentity, WorkerSession
-from ampd.metadata_db.pool import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS, unreachable
+from ampd.metadata_db.deadline import cut_thread_after
+from ampd.metadata_db.pool import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS, TCP_OPTIONS, unreachable
 
 _log = structlog.get_logger(__name__)
 
-_LONGEST_PAUSE_SECONDS = 5.0
+# The share of a lease that passes at most between two tries to connect again.
+_LONGEST_PAUSE = 0.25
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Heartbeat:
         self._on_end = on_end
         self._connection: psycopg.Connection[Any] | None = None
         self._trusted_until = 0.0
+        self._holds_name_lock = True
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._draining = threading.Event()
@@ -71,7 +74,7 @@ class Heartbeat:
         """
         try:
             session = self._connect()
-            session.register(info=self._info, slots=self._slots)
+            self._holds_name_lock = session.register(info=self._info, slots=self._slots)
             self._beat(session)
         except psycopg.Error as error:
             self._disconnect()
@@ -108,7 +111,7 @@ class Heartbeat:
             options=SESSION_OPTIONS,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name=f"ampd heartbeat {self._identity.node_id}",
-            tcp_user_timeout=int(self._settings.lease_seconds * 1000),
+            **{**TCP_OPTIONS, "tcp_user_timeout": int(self._settings.lease_seconds * 1000)},
         )
         return WorkerSession(self._connection, self._identity, lease_seconds=self._settings.lease_seconds)
 
@@ -128,14 +131,14 @@ class Heartbeat:
             try:
                 if session is None:
                     session = self._connect()
-                    session.take_name_lock()
+                    self._holds_name_lock = False
                 self._beat(session)
                 pause = self._settings.interval_seconds
             except psycopg.Error as error:
                 _log.warning("heartbeat.lost", error=describe_exception(error).strip(), retry_in_s=pause)
                 self._disconnect()
                 session = None
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = min(self._settings.interval_seconds, _LONGEST_PAUSE * self._settings.lease_seconds)
             except AmpError as error:
                 self._on_end(error)
                 break
@@ -148,9 +151,14 @@ class Heartbeat:
 
     def _beat(self, session: WorkerSession) -> None:
         sent_at = time.monotonic()
-        if self._draining.is_set():
-            session.set_draining()
-        wanted = session.beat()
+        assert self._connection is not None  # noqa: S101 - the session stands on it
+        with cut_thread_after(self._connection, self._settings.lease_seconds):
+            if not self._holds_name_lock:
+                # A lost session keeps the lock until the server notices its end: then it must be ours again.
+                self._holds_name_lock = session.take_name_lock()
+            if self._draining.is_set():
+                session.set_draining()
+            wanted = session.beat()
         self._trusted_until = sent_at + self._settings.lease_seconds
         self._on_beat(wanted)
 

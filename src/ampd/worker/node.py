@@ -158,9 +158,11 @@ class WorkerNode:
         stop = asyncio.Event()
         task = asyncio.create_task(self._run_job(lease, stop), name=f"job {lease.job_id}")
         self._running[lease.job_id] = _RunningJob(lease, stop, task)
-        task.add_done_callback(lambda _: self._forget(lease))
+        task.add_done_callback(lambda ended: self._forget(lease, ended))
 
-    def _forget(self, lease: Lease) -> None:
+    def _forget(self, lease: Lease, ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            _log.error("job.outcome_lost", job_id=lease.job_id, exc_info=ended.exception())
         running = self._running.get(lease.job_id)
         if running is not None and running.lease == lease:
             del self._running[lease.job_id]
