@@ -320,12 +320,19 @@ async def test_a_rescue_that_meets_completions_leaves_those_alone_that_came_firs
 async def _rescue_that_has_looked(url: str) -> AsyncIterator[Session]:
     """A rescue after its snapshot and before its row locks: a cursor takes the one when declared, the others when read.
 
-    What it then finds is read with ``FETCH ALL FROM lost``.
+    ``_found_by`` goes on from there.
     """
     async with _session(url) as session, session.transaction():
-        cursor = b"DECLARE lost CURSOR FOR " + sql("jobs", "lock_jobs_of_lost_workers").encode()
+        cursor = b"DECLARE lost CURSOR FOR " + sql("jobs", "lock_jobs_with_worker").encode()
         await psycopg.AsyncClientCursor(session).execute(cursor, {"lease_seconds": LEASE_SECONDS})
         yield session
+
+
+async def _found_by(rescue: Session) -> list[object]:
+    """What the rescue finds lost, once it has its locks."""
+    locked = await (await rescue.execute("FETCH ALL FROM lost")).fetchall()
+    parameters = {"ids": [row["id"] for row in locked], "lease_seconds": LEASE_SECONDS}
+    return list(await (await rescue.execute(sql("jobs", "list_lost_jobs"), parameters)).fetchall())
 
 
 async def test_a_job_that_completes_while_a_rescue_looks_for_it_is_left_alone(
@@ -335,7 +342,7 @@ async def test_a_job_that_completes_while_a_rescue_looks_for_it_is_left_alone(
     worker.retire()
     async with _rescue_that_has_looked(database_url) as rescue:
         assert await LeasedJobs(metadata_db).complete(lease)
-        assert await (await rescue.execute("FETCH ALL FROM lost")).fetchall() == []
+        assert await _found_by(rescue) == []
 
 
 async def test_a_job_that_a_living_worker_got_while_a_rescue_looks_for_it_is_left_alone(
@@ -350,7 +357,7 @@ async def test_a_job_that_a_living_worker_got_while_a_rescue_looks_for_it_is_lef
             assert await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS) == 1
             (wanted,) = living.beat()
             assert await LeasedJobs(metadata_db).start(wanted.lease(living._identity)) is not None
-            found = await (await rescue.execute("FETCH ALL FROM lost")).fetchall()
+            found = await _found_by(rescue)
         assert found == []
 
 
@@ -426,10 +433,10 @@ def _redeploy_parameters() -> dict[str, Any]:
     return {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a", **json}
 
 
-async def test_of_two_deletes_at_once_one_deletes_and_the_other_finds_nothing_or_waits(
+async def test_a_delete_that_meets_another_session_on_the_row_of_an_ended_job_waits_for_it(
     metadata_db: MetadataDb, row: RowHolder
 ) -> None:
-    """A delete that meets another on the row of an ended job must not tell the operator to stop it first."""
+    """The operator must not be told to stop a job that has ended."""
     store = JobStore(metadata_db)
     job = await store.deploy(_deployment(), actor="a")
     await store.request_stop(job.id, actor="a")

@@ -1,7 +1,6 @@
 """Operators, placement, workers that crash and come back, a rescuer and the clock act on one real database in any
 order; after each step the database must tell what a model made of the transition table alone tells.
-
-One process at a time acts here: what needs two at once stands in tests/integration/test_job_races.py.
+One acts at a time; what needs two at once stands in tests/integration/test_job_races.py.
 """
 
 from __future__ import annotations

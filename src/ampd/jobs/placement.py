@@ -33,8 +33,12 @@ async def rescue_jobs_of_lost_workers(db: MetadataDb, *, lease_seconds: float, a
     workers is FAILED.
     """
     async with db.transaction() as connection:
-        query = sql("jobs", "lock_jobs_of_lost_workers")
-        rows = await (await connection.execute(query, {"lease_seconds": lease_seconds})).fetchall()
+        parameters = {"lease_seconds": lease_seconds}
+        locked = await (await connection.execute(sql("jobs", "lock_jobs_with_worker"), parameters)).fetchall()
+        if not locked:
+            return []
+        found = parameters | {"ids": [row["id"] for row in locked]}
+        rows = await (await connection.execute(sql("jobs", "list_lost_jobs"), found)).fetchall()
         for row in rows:
             await _rescue(connection, row, actor)
     return [int(row["id"]) for row in rows]

@@ -107,6 +107,7 @@ class JobStore:
         :raises AmpError: JOB_NOT_FOUND.
         """
         async with self._db.transaction() as connection:
+            await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})
             moved = await apply_transition(connection, Transition.REQUEST_STOP, job_id=job_id, actor=actor)
             if moved is not None and moved["worker_id"] is not None:
                 await notification.notify_worker(connection, moved["worker_id"], job_id, "STOP")
@@ -145,7 +146,10 @@ class JobStore:
         }
         total = 0
         while True:
-            row = await self._db.fetch_one(sql("jobs", "delete_jobs"), parameters)
+            async with self._db.transaction() as connection:
+                if job_id is not None:  # not to be passed over when another one has it locked
+                    await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})
+                row = await (await connection.execute(sql("jobs", "delete_jobs"), parameters)).fetchone()
             deleted = int(row["deleted"]) if row else 0
             total += deleted
             if not deleted:
