@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from itertools import product
-from typing import Any, Final, TypeVar
+from typing import Any, Final, LiteralString, TypeVar
 from uuid import uuid4
 
 import psycopg
@@ -316,23 +316,36 @@ async def test_a_rescue_that_meets_completions_leaves_those_alone_that_came_firs
     await _nothing_is_left_unfinished(metadata_db)
 
 
-@asynccontextmanager
-async def _rescue_that_has_looked(url: str) -> AsyncIterator[Session]:
-    """A rescue after its snapshot and before its row locks: a cursor takes the one when declared, the others when read.
-
-    ``_found_by`` goes on from there.
+class SlowToLock(MetadataDb):
+    """Runs ``meanwhile`` between the snapshot and the row locks of each statement that locks rows as its last act: a
+    cursor takes the one when it is declared, the others when it is read.
     """
-    async with _session(url) as session, session.transaction():
-        cursor = b"DECLARE lost CURSOR FOR " + sql("jobs", "lock_jobs_with_worker").encode()
-        await psycopg.AsyncClientCursor(session).execute(cursor, {"lease_seconds": LEASE_SECONDS})
-        yield session
+
+    def __init__(self, url: str, meanwhile: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(url, max_connections=1)
+        self._meanwhile = meanwhile
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with super().transaction() as connection:
+            self._connection = connection
+            yield self
+
+    async def execute(self, query: LiteralString, parameters: dict[str, Any]) -> Any:
+        if not query.rstrip().endswith("SKIP LOCKED"):
+            return await self._connection.execute(query, parameters)
+        declaration = psycopg.AsyncClientCursor(self._connection)
+        await declaration.execute(f"DECLARE slow CURSOR FOR {query}".encode(), parameters)
+        await self._meanwhile()
+        self.has_waited = True
+        return await self._connection.execute("FETCH ALL FROM slow")
 
 
-async def _found_by(rescue: Session) -> list[object]:
-    """What the rescue finds lost, once it has its locks."""
-    locked = await (await rescue.execute("FETCH ALL FROM lost")).fetchall()
-    parameters = {"ids": [row["id"] for row in locked], "lease_seconds": LEASE_SECONDS}
-    return list(await (await rescue.execute(sql("jobs", "list_lost_jobs"), parameters)).fetchall())
+async def _rescue_while(url: str, meanwhile: Callable[[], Coroutine[Any, Any, None]]) -> list[int]:
+    async with SlowToLock(url, meanwhile) as slow:
+        rescued = await _rescue(slow)
+        assert slow.has_waited
+    return rescued
 
 
 async def test_a_job_that_completes_while_a_rescue_looks_for_it_is_left_alone(
@@ -340,25 +353,31 @@ async def test_a_job_that_completes_while_a_rescue_looks_for_it_is_left_alone(
 ) -> None:
     (lease,) = await _running(metadata_db, worker, ["k"])
     worker.retire()
-    async with _rescue_that_has_looked(database_url) as rescue:
+
+    async def complete() -> None:
         assert await LeasedJobs(metadata_db).complete(lease)
-        assert await _found_by(rescue) == []
+
+    assert await _rescue_while(database_url, complete) == []
+    assert await _path(metadata_db, lease.job_id) == ["SCHEDULED", "RUNNING", "COMPLETED"]
 
 
 async def test_a_job_that_a_living_worker_got_while_a_rescue_looks_for_it_is_left_alone(
     metadata_db: MetadataDb, worker: WorkerSession, database_url: str
 ) -> None:
     """Another rescue was quicker and a living worker runs the job already."""
-    await _running(metadata_db, worker, ["k"])
+    (lease,) = await _running(metadata_db, worker, ["k"])
     worker.retire()
     with _worker(database_url, "w2", slots=1) as living:
-        async with _rescue_that_has_looked(database_url) as rescue:
-            assert len(await _rescue(metadata_db)) == 1
+
+        async def another_takes_it() -> None:
+            assert await _rescue(metadata_db) == [lease.job_id]
             assert await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS) == 1
             (wanted,) = living.beat()
             assert await LeasedJobs(metadata_db).start(wanted.lease(living._identity)) is not None
-            found = await _found_by(rescue)
-        assert found == []
+
+        assert await _rescue_while(database_url, another_takes_it) == []
+    job = await JobStore(metadata_db).get(lease.job_id)
+    assert (job.state, job.worker_id) == (JobState.RUNNING, "w2")
 
 
 async def test_what_holds_its_lease_is_not_rescued_or_stopped_before_its_transaction_ends(
