@@ -317,13 +317,11 @@ async def test_a_rescue_that_meets_completions_leaves_those_alone_that_came_firs
 
 
 class SlowToLock(MetadataDb):
-    """Runs ``meanwhile`` between the snapshot and the row locks of each statement that locks rows as its last act: a
-    cursor takes the one when it is declared, the others when it is read.
-    """
+    """Runs ``meanwhile`` between snapshot and row locks: a cursor takes the one when declared, the others when read."""
 
     def __init__(self, url: str, meanwhile: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__(url, max_connections=1)
-        self._meanwhile = meanwhile
+        self._meanwhile, self.has_waited = meanwhile, False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -342,9 +340,10 @@ class SlowToLock(MetadataDb):
 
 
 async def _rescue_while(url: str, meanwhile: Callable[[], Coroutine[Any, Any, None]]) -> list[int]:
-    async with SlowToLock(url, meanwhile) as slow:
+    slow = SlowToLock(url, meanwhile)
+    async with slow:
         rescued = await _rescue(slow)
-        assert slow.has_waited
+    assert slow.has_waited
     return rescued
 
 

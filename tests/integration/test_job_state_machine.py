@@ -202,7 +202,7 @@ class JobEngine(RuleBasedStateMachine):
             self.model.jobs[known.id] = again
         else:
             before, answer = self._step(act)
-            same = known.options == (version, selector)
+            same = (known.options, known.retries) == ((version, selector), retries)
             assert answer == (known.id if same else ErrorCode.ACTIVE_JOB_CONFLICT)
             assert before == self.rows
         self._agree()

@@ -81,10 +81,15 @@ async def test_deploying_again_answers_the_same_job_refuses_other_options_and_re
     with pytest.raises(AmpError) as conflict:
         await store.deploy(_deployment(input={"end_block": "11"}), actor="b")
     assert conflict.value.code is ErrorCode.ACTIVE_JOB_CONFLICT
+    with pytest.raises(AmpError):
+        await store.deploy(_deployment(retries=3), actor="b")
     lease = await _run_to_start(metadata_db, session)
+    assert await LeasedJobs(metadata_db).report_progress(lease, {"end_block": 10})
     assert await LeasedJobs(metadata_db).complete(lease)
+    assert not await LeasedJobs(metadata_db).report_progress(lease, {"end_block": 11})
     again = await store.deploy(_deployment(), actor="c")
     assert (again.id, again.state, again.execution_number) == (job.id, JobState.SCHEDULED, 2)
+    assert await metadata_db.fetch_all("SELECT * FROM job_progress") == []
 
 
 async def test_ten_clients_that_deploy_at_once_get_one_job(metadata_db: MetadataDb) -> None:

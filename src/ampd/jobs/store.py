@@ -182,4 +182,5 @@ def _same_options(row: Row, deployment: Deployment) -> bool:
         row["input"] == deployment.input
         and row["worker_selector"] == deployment.worker_selector
         and row["priority"] == deployment.priority
+        and row["retries"] == deployment.retries
     )

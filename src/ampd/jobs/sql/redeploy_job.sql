@@ -8,6 +8,8 @@ WITH job AS (
     RETURNING id, input, execution_number, lease_epoch
 ), execution AS (
     INSERT INTO job_executions (job_id, number, input) SELECT id, execution_number, input FROM job
+), progress AS (
+    DELETE FROM job_progress USING job WHERE job_progress.job_id = job.id
 ), event AS (
     INSERT INTO job_events (job_id, actor, event_type, from_state, execution_number, lease_epoch, detail)
     SELECT id, %(actor)s, 'SCHEDULED', %(from_state)s, execution_number, lease_epoch, input FROM job
