@@ -199,6 +199,8 @@ class TestARunningJob:
     def test_stopping_what_has_ended_is_a_success_that_changes_nothing(
         self, two_workers: Cluster, running: int
     ) -> None:
+        assert two_workers.ampctl("job", "stop", str(running)).returncode == 0
+        two_workers.wait_for_status(running, "STOPPED")
         before = states_entered(two_workers, running)
         assert two_workers.ampctl("job", "stop", str(running)).returncode == 0
         assert states_entered(two_workers, running) == before
