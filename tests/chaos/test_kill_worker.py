@@ -148,13 +148,6 @@ class Extraction:
                 "SELECT event_type, node_id, created_at FROM job_events WHERE job_id = %s ORDER BY id", (self.job_id,)
             ).fetchall()
 
-    def database_time(self) -> datetime:
-        with psycopg.connect(self._database_url) as connection:
-            row = connection.execute("SELECT clock_timestamp()").fetchone()
-        assert row is not None
-        time: datetime = row[0]
-        return time
-
     def assert_as_undisturbed(self, undisturbed: Tables) -> None:
         wait_for_completion(self.cluster, self.job_id, timeout=120)
         assert current_block(self.cluster, self.job_id) == LAST_BLOCK
@@ -213,9 +206,7 @@ def test_a_worker_killed_again_and_again_goes_on_where_it_was(
     assert [event for event, _, _ in extraction.events()].count("RUNNING") == 5
 
 
-def test_another_worker_takes_over_by_itself(
-    cluster: Cluster, extraction: Extraction, undisturbed: Tables
-) -> None:
+def test_another_worker_takes_over_by_itself(cluster: Cluster, extraction: Extraction, undisturbed: Tables) -> None:
     with ProgressWatch(cluster.admin_url, extraction.job_id) as watch:
         workers = {name: cluster.start_worker(name) for name in ("first", "second")}
         for _ in range(2):
