@@ -200,7 +200,7 @@ class TestARunningJob:
         self, two_workers: Cluster, running: int
     ) -> None:
         assert two_workers.ampctl("job", "stop", str(running)).returncode == 0
-        two_workers.wait_for_status(running, "STOPPED")
+        two_workers.wait_for_status(running, "STOPPED", "COMPLETED")
         before = states_entered(two_workers, running)
         assert two_workers.ampctl("job", "stop", str(running)).returncode == 0
         assert states_entered(two_workers, running) == before
