@@ -149,6 +149,7 @@ def _no_boolean(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
 Directory = Annotated[str, AfterValidator(_directory)]
 
@@ -173,6 +174,7 @@ class WorkerConfig(_Section):
     reconcile_interval_secs: Seconds = 60.0
     slots: Count = 4
     drain_timeout_secs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    stop_timeout_secs: Seconds = 60.0
 
     @model_validator(mode="after")
     def _one_lost_beat_is_no_death(self) -> Self:
@@ -198,6 +200,13 @@ class WriterConfig(_Section):
         return parse_compression(self.compression)
 
 
+class RetentionConfig(_Section):
+    """For how many days the history of jobs is kept, and jobs after their end; 0: for ever."""
+
+    event_days: Days = 90.0
+    terminal_job_days: Days = 0.0
+
+
 class Config(BaseSettings):
     """All settings. Directories are absolute paths, or URLs of object stores as given. Made by :func:`load_config`."""
 
@@ -218,6 +227,7 @@ class Config(BaseSettings):
     poll_interval_secs: Seconds = 1.0
     worker: WorkerConfig = WorkerConfig()
     writer: WriterConfig = WriterConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())

@@ -25,6 +25,7 @@ from ampd.jobs import (
     HELD_STATES,
     TERMINAL_STATES,
     Deployment,
+    JobFilter,
     JobState,
     JobStore,
     Lease,
@@ -36,9 +37,10 @@ from ampd.jobs import (
     place_due_jobs,
     rescue_jobs_of_lost_workers,
 )
+from ampd.jobs.placement import assign_due_jobs
 from ampd.jobs.states import TRANSITIONS
-from ampd.jobs.transition import apply_transition
-from ampd.metadata_db import MetadataDb, sql
+from ampd.jobs.transition import Change, apply_transition
+from ampd.metadata_db import MetadataDb
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
 
 LEASE_SECONDS: Final = 60.0
@@ -115,8 +117,8 @@ async def _assigned(db: MetadataDb, worker: WorkerSession, keys: list[str]) -> l
     """Deploy a job per key and place them all."""
     for key in keys:
         await JobStore(db).deploy(_deployment(key), actor="a")
-    assert await place_due_jobs(db, lease_seconds=LEASE_SECONDS) == len(keys)
-    return [wanted.lease(worker._identity) for wanted in worker.beat() if wanted.state is JobState.SCHEDULED]
+    assert len(await place_due_jobs(db, lease_seconds=LEASE_SECONDS)) == len(keys)
+    return [wanted.lease(worker._identity) for wanted in worker.beat().wanted if wanted.state is JobState.SCHEDULED]
 
 
 async def _running(db: MetadataDb, worker: WorkerSession, keys: list[str]) -> list[Lease]:
@@ -135,7 +137,7 @@ async def _nothing_is_left_unfinished(db: MetadataDb) -> None:
 
 
 async def _path(db: MetadataDb, job_id: int) -> list[str]:
-    return [event.event_type for event in await JobStore(db).events(job_id)]
+    return [event.event_type for event in (await JobStore(db).events(job_id))[0]]
 
 
 # --- a stop against what a worker does
@@ -157,7 +159,7 @@ async def test_two_hundred_stops_meet_two_hundred_completions_and_every_job_is_c
         path = await _path(metadata_db, lease.job_id)
         assert path[:2] + path[-1:] == ["SCHEDULED", "RUNNING", "COMPLETED"]
         assert path[2:-1] in ([], ["STOP_REQUESTED"])
-    jobs, _ = await store.list_page(states=None, limit=300, before_id=None)
+    jobs, _ = await store.list_page(JobFilter(), limit=300)
     assert {job.state for job in jobs} == {JobState.COMPLETED}
     await _nothing_is_left_unfinished(metadata_db)
 
@@ -233,9 +235,7 @@ async def test_a_stop_that_meets_the_placement_of_its_job_ends_the_attempt_too(
     store = JobStore(metadata_db)
     job = await store.deploy(_deployment(), actor="a")
     async with asyncio.TaskGroup() as group, metadata_db.transaction() as placing:
-        await placing.execute(sql("jobs", "lock_placement"))
-        query = sql("jobs", "place_one_job")
-        assert await (await placing.execute(query, {"lease_seconds": LEASE_SECONDS})).fetchone() is not None
+        assert len(await assign_due_jobs(placing, lease_seconds=LEASE_SECONDS)) == 1
         stopping = group.create_task(store.request_stop(job.id, actor="operator"))
         await row.until_waiting(stopping)
     assert (await stopping).state is JobState.STOPPED
@@ -265,7 +265,7 @@ def test_placers_at_once_never_overfill_a_worker_nor_give_one_job_twice(database
             admin.execute("UPDATE jobs SET worker_id = NULL, worker_incarnation = NULL")
             before = _epochs(admin)
             placed = _in_threads(database_url, 4, lambda db: place_due_jobs(db, lease_seconds=LEASE_SECONDS))
-            assert sum(placed) == 12
+            assert sum(map(len, placed)) == 12
             held = admin.execute("SELECT worker_id, count(*) AS n FROM jobs GROUP BY 1 ORDER BY 1").fetchall()
             assert [(row["worker_id"], row["n"]) for row in held] == [("a", 3), ("b", 9), (None, 8)]
             raised = [epoch - before[job_id] for job_id, epoch in _epochs(admin).items()]
@@ -370,8 +370,8 @@ async def test_a_job_that_a_living_worker_got_while_a_rescue_looks_for_it_is_lef
 
         async def another_takes_it() -> None:
             assert await _rescue(metadata_db) == [lease.job_id]
-            assert await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS) == 1
-            (wanted,) = living.beat()
+            assert len(await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS)) == 1
+            (wanted,) = living.beat().wanted
             assert await LeasedJobs(metadata_db).start(wanted.lease(living._identity)) is not None
 
         assert await _rescue_while(database_url, another_takes_it) == []
@@ -438,7 +438,7 @@ async def test_a_stop_that_meets_a_new_execution_ends_that_execution_too(
     store = JobStore(metadata_db)
     (lease,) = await _running(metadata_db, worker, ["k"])
     async with asyncio.TaskGroup() as group, metadata_db.transaction() as connection:
-        await apply_transition(connection, Transition.COMPLETE, lease=lease, actor="w1")
+        await apply_transition(connection, Transition.COMPLETE, Change(lease.job_id, "w1", lease))
         stopping = group.create_task(store.request_stop(lease.job_id, actor="operator"))
         await row.until_waiting(stopping)
         await store._redeploy(connection, _deployment(), _redeploy_parameters())
@@ -447,7 +447,7 @@ async def test_a_stop_that_meets_a_new_execution_ends_that_execution_too(
 
 
 def _redeploy_parameters() -> dict[str, Any]:
-    json = {"input": Jsonb({}), "labels": Jsonb({})}
+    json = {"input": Jsonb({}), "labels": Jsonb({}), "retry_policy": Jsonb({}), "dependencies_met": True}
     return {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a", **json}
 
 

@@ -92,7 +92,7 @@ class JobEngine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.admin = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
-        self.admin.execute("TRUNCATE jobs, workers, job_events RESTART IDENTITY CASCADE")
+        self.admin.execute("TRUNCATE jobs, job_attempts, workers, job_events RESTART IDENTITY CASCADE")
         self.db = MetadataDb(self.url, max_connections=2)
         self._await(self.db.open())
         self.store = JobStore(self.db, lease_seconds=LEASE_SECONDS)
@@ -261,11 +261,11 @@ class JobEngine(RuleBasedStateMachine):
     @rule()
     def place(self) -> None:
         expected = expected_placement(self.rows, self.model)
-        _, count = self._step(
+        _, leases = self._step(
             lambda: self._await(place_due_jobs(self.db, lease_seconds=LEASE_SECONDS)),
             touches={id for id, _ in expected},
         )
-        assert count == len(expected)
+        assert {(lease.job_id, lease.worker_id) for lease in leases} == set(expected)
         for job_id, name in expected:
             job = self.model.jobs[job_id]
             job.holder, job.worker_id, job.epoch = (name, self.model.nodes[name].registered), name, job.epoch + 1
@@ -347,7 +347,8 @@ class JobEngine(RuleBasedStateMachine):
             assert refusal is ErrorCode.NODE_ID_IN_USE
             assert before == self.rows
         else:
-            _, wanted = self._step(process.session.beat)
+            _, beat = self._step(process.session.beat)
+            wanted = beat.wanted
             node.fresh = True
             theirs = {job.id: job for job in self.model.jobs.values() if job.holder == (name, incarnation)}
             assert {want.job_id: (want.state, want.lease_epoch) for want in wanted} == {

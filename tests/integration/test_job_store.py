@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
     Deployment,
+    JobFilter,
     JobState,
     JobStore,
     Lease,
@@ -42,8 +43,8 @@ def session(database_url: str) -> Iterator[WorkerSession]:
 
 
 async def _run_to_start(db: MetadataDb, session: WorkerSession) -> Lease:
-    assert await place_due_jobs(db, lease_seconds=LEASE_SECONDS) == 1
-    (wanted,) = session.beat()
+    assert len(await place_due_jobs(db, lease_seconds=LEASE_SECONDS)) == 1
+    (wanted,) = session.beat().wanted
     assert wanted.state is JobState.SCHEDULED
     lease = wanted.lease(session._identity)
     started = await LeasedJobs(db).start(lease)
@@ -63,13 +64,13 @@ async def test_a_job_goes_from_deploy_to_completion_and_its_events_tell_it(
     assert await LeasedJobs(metadata_db).complete(lease)
     done = await store.get(job.id)
     assert (done.state, done.lifecycle, done.worker_id) == (JobState.COMPLETED, "completed", "w1")
-    events = await store.events(job.id)
+    events, _ = await store.events(job.id)
     assert [(event.from_state, event.event_type, event.actor) for event in events] == [
         (None, "SCHEDULED", "operator"),
         ("SCHEDULED", "RUNNING", "worker:w1"),
         ("RUNNING", "COMPLETED", "worker:w1"),
     ]
-    assert session.beat() == []
+    assert session.beat().wanted == []
 
 
 async def test_deploying_again_answers_the_same_job_refuses_other_options_and_reruns_a_finished_one(
@@ -96,7 +97,7 @@ async def test_ten_clients_that_deploy_at_once_get_one_job(metadata_db: Metadata
     store = JobStore(metadata_db)
     jobs = await asyncio.gather(*(store.deploy(_deployment(), actor=str(n)) for n in range(10)))
     assert len({job.id for job in jobs}) == 1
-    assert len(await store.events(jobs[0].id)) == 1
+    assert len((await store.events(jobs[0].id))[0]) == 1
 
 
 async def test_a_stale_lease_changes_nothing(metadata_db: MetadataDb, session: WorkerSession) -> None:
@@ -114,7 +115,7 @@ async def test_a_stale_lease_changes_nothing(metadata_db: MetadataDb, session: W
             async with metadata_db.transaction() as connection:
                 await hold_lease(connection, stale)
     assert (await store.get(job.id)).state is JobState.RUNNING
-    assert len(await store.events(job.id)) == 2
+    assert len((await store.events(job.id))[0]) == 2
 
 
 async def test_the_jobs_of_a_replaced_process_wait_again_and_its_late_writes_are_refused(
@@ -142,7 +143,7 @@ def test_a_second_process_with_a_live_name_is_refused(session: WorkerSession, da
         with pytest.raises(AmpError) as refused:
             second.register(info={}, slots=1)
     assert refused.value.code is ErrorCode.NODE_ID_IN_USE
-    assert session.beat() == []
+    assert session.beat().wanted == []
 
 
 async def test_a_stop_before_the_start_ends_the_job_at_once_and_the_worker_cannot_start_it(
@@ -151,7 +152,7 @@ async def test_a_stop_before_the_start_ends_the_job_at_once_and_the_worker_canno
     store = JobStore(metadata_db)
     job = await store.deploy(_deployment(), actor="a")
     await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS)
-    (wanted,) = session.beat()
+    (wanted,) = session.beat().wanted
     assert (await store.request_stop(job.id, actor="a")).state is JobState.STOPPED
     assert await LeasedJobs(metadata_db).start(wanted.lease(session._identity)) is None
     assert (await store.request_stop(job.id, actor="a")).state is JobState.STOPPED
@@ -164,10 +165,10 @@ async def test_a_stop_of_a_running_job_passes_through_its_states(
     job = await store.deploy(_deployment(), actor="a")
     lease = await _run_to_start(metadata_db, session)
     assert (await store.request_stop(job.id, actor="a")).state is JobState.STOP_REQUESTED
-    assert [wanted.state for wanted in session.beat()] == [JobState.STOP_REQUESTED]
+    assert [wanted.state for wanted in session.beat().wanted] == [JobState.STOP_REQUESTED]
     assert await leased.acknowledge_stop(lease)
     assert await leased.stop(lease)
-    assert [event.event_type for event in await store.events(job.id)] == [
+    assert [event.event_type for event in (await store.events(job.id))[0]] == [
         "SCHEDULED",
         "RUNNING",
         "STOP_REQUESTED",
@@ -186,7 +187,7 @@ async def test_a_recoverable_failure_waits_for_its_backoff_and_a_fatal_one_ends_
     waiting = await store.get(job.id)
     assert (waiting.state, waiting.retry_count, waiting.waiting_for) == (JobState.SCHEDULED, 1, "retry")
     assert waiting.last_error == {"error_code": "NODE_UNREACHABLE", "error_message": "gone"}
-    assert await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS) == 0
+    assert len(await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS)) == 0
     await metadata_db.fetch_all("UPDATE jobs SET run_at = now() RETURNING id")
     lease = await _run_to_start(metadata_db, session)
     assert await leased.fail(lease, AmpError(ErrorCode.NETWORK_MISMATCH, "other chain"))
@@ -201,8 +202,8 @@ async def test_slots_and_selectors_bind_and_waiting_says_why(metadata_db: Metada
     for number in range(3):
         await store.deploy(_deployment(idempotency_key=f"k{number}"), actor="a")
     other = await store.deploy(_deployment(idempotency_key="other", worker_selector="eu-*"), actor="a")
-    assert await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS) == 2
-    jobs, more = await store.list_page(states=None, limit=10, before_id=None)
+    assert len(await place_due_jobs(metadata_db, lease_seconds=LEASE_SECONDS)) == 2
+    jobs, more = await store.list_page(JobFilter(), limit=10)
     assert not more
     assert [job.waiting_for for job in jobs] == ["worker", "slot", "start", "start"]
     assert jobs[0].id == other.id
@@ -211,9 +212,9 @@ async def test_slots_and_selectors_bind_and_waiting_says_why(metadata_db: Metada
 async def test_pages_run_newest_first_and_tell_whether_there_is_more(metadata_db: MetadataDb) -> None:
     store = JobStore(metadata_db)
     ids = [(await store.deploy(_deployment(idempotency_key=str(n)), actor="a")).id for n in range(5)]
-    first, more = await store.list_page(states=None, limit=3, before_id=None)
+    first, more = await store.list_page(JobFilter(), limit=3)
     assert ([job.id for job in first], more) == (ids[:1:-1], True)
-    second, more = await store.list_page(states=None, limit=3, before_id=first[-1].id)
+    second, more = await store.list_page(JobFilter(before_id=first[-1].id), limit=3)
     assert ([job.id for job in second], more) == (ids[1::-1], False)
 
 
@@ -230,7 +231,7 @@ async def test_only_ended_jobs_are_deleted_and_their_history_stays(
     assert await store.delete_in_states({JobState.STOPPED}, actor="a") == 1
     with pytest.raises(AmpError, match=f"job '{job.id}' not found"):
         await store.get(job.id)
-    assert [event.event_type for event in await store.events(job.id)] == ["SCHEDULED", "STOPPED", "DELETED"]
+    assert [event.event_type for event in (await store.events(job.id))[0]] == ["SCHEDULED", "STOPPED", "DELETED"]
 
 
 async def test_a_job_that_outlives_five_workers_is_failed_as_poisonous(

@@ -26,7 +26,11 @@ JOB: dict[str, Any] = {
     "parallelism": 1,
     "priority": 0,
     "run_at": "2025-01-01T00:00:00Z",
+    "labels": {},
+    "execution_number": 1,
+    "retries": None,
     "retry_count": 0,
+    "depends_on": [],
     "last_error": None,
     "waiting_for": None,
     "created_at": "2024-01-15T10:30:00Z",
@@ -218,6 +222,7 @@ WORKER = Worker.from_json(
     {
         "node_id": "worker-01h2xcejqtf2nbrexx3vqjhp41",
         "live": True,
+        "draining": False,
         "slots": 4,
         "running_jobs": 0,
         "info": {

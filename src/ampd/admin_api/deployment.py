@@ -6,10 +6,11 @@ from hashlib import sha256
 from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.requests import DeployRequest
-from ampd.datasets import EvmRpcManifest, ProviderStore, ResolvedDataset
+from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest
+from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
+from ampd.datasets.names import LATEST
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import Deployment
+from ampd.jobs import Dependency, Deployment, RetryPolicy
 
 EXTRACTION_KIND: Final = "extraction"
 # How the dataset was named by the deploy: its version, or else the revision that was given.
@@ -22,8 +23,33 @@ def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
     return sha256(f"{_MATERIALIZE_RAW}:{namespace}/{name}@{manifest_hash}".encode()).hexdigest()
 
 
-def extraction_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, request: DeployRequest) -> Deployment:
-    """Return the job that extracts ``dataset`` as ``request`` wants it.
+async def dependencies_of(datasets: DatasetStore, request: DeployRequest) -> tuple[Dependency, ...]:
+    """Return what ``request`` makes the job wait for, each once.
+
+    :raises AmpError: INVALID_BODY for a reference that does not parse, or names no dataset.
+    """
+    found = [await _dependency(datasets, named) for named in request.depends_on]
+    return tuple({each.reference: each for each in found}.values())
+
+
+async def _dependency(datasets: DatasetStore, named: str | int) -> Dependency:
+    if isinstance(named, int) or (named.isascii() and named.isdecimal()):
+        if int(named) > MAX_INT64:
+            raise AmpError(ErrorCode.DEPENDENCY_NOT_FOUND, f"depends_on names job {named}, which does not exist")
+        return Dependency(reference=str(int(named)), job_id=int(named))
+    try:
+        reference = Reference.parse(named, default_revision=LATEST)
+        dataset = await datasets.resolve(reference)
+    except AmpError as error:
+        # The dataset of the deploy is there: no 404, which would be of that one.
+        raise RequestRefusedError(ErrorCode.INVALID_BODY, f"depends_on: {error.message}", status=400) from None
+    return Dependency(named, key=extraction_key(dataset.namespace, dataset.name, dataset.manifest_hash))
+
+
+def extraction_deployment(
+    dataset: ResolvedDataset, manifest: EvmRpcManifest, request: DeployRequest, depends_on: tuple[Dependency, ...] = ()
+) -> Deployment:
+    """Return the job that extracts ``dataset`` as ``request`` wants it, after ``depends_on``.
 
     :raises AmpError: INVALID_BODY when it would end before it starts, or asks for what is not there yet.
     """
@@ -54,6 +80,18 @@ def extraction_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, re
         labels={VERSION_LABEL: dataset.version or dataset.revision},
         worker_selector=request.worker_id,
         priority=request.priority,
+        retries=request.retries,
+        retry_policy=None if request.retry is None else _retry_policy(request.retry),
+        depends_on=depends_on,
+    )
+
+
+def _retry_policy(request: RetryRequest) -> RetryPolicy:
+    return RetryPolicy(
+        initial_delay=float(request.initial_delay_secs),
+        multiplier=float(request.multiplier),
+        max_delay=float(request.max_delay_secs),
+        jitter=float(request.jitter),
     )
 
 

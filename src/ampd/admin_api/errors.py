@@ -35,6 +35,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.UNKNOWN_JOB_KIND,
+        ErrorCode.DEPENDENCY_NOT_FOUND,
     ),
     403: (ErrorCode.CROSS_ORIGIN_REFUSED,),
     404: (
@@ -47,7 +48,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.PROVIDER_NOT_FOUND,
     ),
     405: (ErrorCode.METHOD_NOT_ALLOWED,),
-    409: (ErrorCode.JOB_CONFLICT, ErrorCode.ACTIVE_JOB_CONFLICT),
+    409: (ErrorCode.JOB_CONFLICT, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.DEPENDENCY_CYCLE),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
     503: (ErrorCode.METADATA_DB_UNREACHABLE,),
 }

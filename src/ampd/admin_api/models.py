@@ -59,12 +59,24 @@ _JOB_EXAMPLE: JsonObject = {
     "parallelism": 1,
     "priority": 0,
     "run_at": _INSTANT,
+    "labels": {"dataset_version": "1.0.0"},
+    "execution_number": 1,
+    "retries": None,
     "retry_count": 0,
     "last_error": None,
+    "depends_on": [{"reference": "ethereum/base@1.0.0", "job_id": 12001, "status": "COMPLETED"}],
     "waiting_for": None,
     "created_at": _INSTANT,
     "updated_at": _LATER,
 }
+
+
+class DependencyBody(BaseModel):
+    """What a job waits for before it runs. ``status`` is null while, or since, there is no such job."""
+
+    reference: str
+    job_id: int | None
+    status: str | None
 
 
 class JobBody(BaseModel):
@@ -85,9 +97,15 @@ class JobBody(BaseModel):
     parallelism: int
     priority: int
     run_at: Timestamp
+    labels: dict[str, str]
+    execution_number: int = Field(description="how often it was deployed; a history numbers its entries by it")
+    retries: int | None = Field(description="how often a failure is tried again; null: without limit")
     retry_count: int
     last_error: JsonObject | None
-    waiting_for: str | None
+    depends_on: list[DependencyBody]
+    waiting_for: str | None = Field(
+        description="why a SCHEDULED job waits: dependency, failed_dependency, run_at, retry, worker, slot or start"
+    )
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -194,10 +212,11 @@ class JobEventBody(BaseModel):
 
 
 class JobEventListBody(BaseModel):
-    """The history of a job, oldest first."""
+    """A page of the history of a job, oldest first. ``next_cursor`` is there only when there is a next page."""
 
     job_id: int
     events: list[JobEventBody]
+    next_cursor: int = 0
 
 
 class WorkerInfoBody(BaseModel):
@@ -210,12 +229,13 @@ class WorkerInfoBody(BaseModel):
 
 
 class WorkerBody(BaseModel):
-    """A worker. ``live`` says that its last heartbeat is younger than a lease."""
+    """A worker. ``live``: its last heartbeat is younger than a lease. ``draining``: it gets no new work."""
 
     model_config = _example(
         {
             "node_id": "worker-01",
             "live": True,
+            "draining": False,
             "slots": 4,
             "running_jobs": 1,
             "info": {
@@ -232,6 +252,7 @@ class WorkerBody(BaseModel):
 
     node_id: str
     live: bool
+    draining: bool
     slots: int
     running_jobs: int
     info: WorkerInfoBody

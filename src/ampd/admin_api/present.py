@@ -11,6 +11,7 @@ from ampd.admin_api.models import (
     DatasetSummaryBody,
     DatasetVersionBody,
     DatasetVersionsBody,
+    DependencyBody,
     JobBody,
     JobDataset,
     JobEventBody,
@@ -63,8 +64,14 @@ def _job_fields(job: Job) -> dict[str, Any]:
         "parallelism": job.input.get("max_writers", 1),
         "priority": job.priority,
         "run_at": rfc3339(job.run_at),
+        "labels": job.labels,
+        "execution_number": job.execution_number,
+        "retries": job.retries,
         "retry_count": job.retry_count,
         "last_error": job.last_error,
+        "depends_on": [
+            DependencyBody(reference=each.reference, job_id=each.job_id, status=each.status) for each in job.depends_on
+        ],
         "waiting_for": job.waiting_for,
         "created_at": rfc3339(job.created_at),
         "updated_at": rfc3339(job.updated_at),
@@ -131,6 +138,7 @@ def worker_body(worker: Worker) -> WorkerBody:
     return WorkerBody(
         node_id=worker.node_id,
         live=worker.live,
+        draining=worker.draining,
         slots=worker.slots,
         running_jobs=worker.running_jobs,
         info=WorkerInfoBody.model_validate(known),

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
+    StrictFloat,
     StrictInt,
     StrictStr,
     model_validator,
@@ -27,6 +29,8 @@ MAX_INT32 = 2**31 - 1
 MAX_WRITERS = 2**16 - 1
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
+MAX_DEPENDENCIES = 100
+MAX_DELAY_SECONDS = 30 * 86_400
 
 JobId = Annotated[int, Path(alias="id", ge=1, le=MAX_INT64, description="id of a job")]
 NodeId = Annotated[str, Path(alias="id", description="id of a worker")]
@@ -76,6 +80,19 @@ class JobListQuery(_Strict):
         default="active",
         description="active, terminal, all, or states with commas between; any case; error and failed both mean FAILED",
     )
+    kind: str | None = Field(default=None, description="only jobs of this kind, for example extraction")
+    dataset: str | None = Field(default=None, description="only jobs of this dataset: namespace/name")
+    worker_id: str | None = Field(default=None, description="only jobs that this worker has, or had last")
+    label: list[str] = Field(default_factory=list, description="only jobs with this label: key=value; may be repeated")
+    created_after: AwareDatetime | None = Field(default=None, description="only jobs created then or later (RFC 3339)")
+    created_before: AwareDatetime | None = Field(default=None, description="only jobs created before (RFC 3339)")
+
+
+class EventListQuery(_Strict):
+    """Query parameters of GET /jobs/{id}/events."""
+
+    limit: int = Field(default=MAX_LIMIT, description=f"how many events at most, 1 to {MAX_LIMIT}")
+    after: int = Field(default=0, ge=0, le=MAX_INT64, description="the next_cursor of the page before: an event's id")
 
 
 class JobDeleteQuery(_Strict):
@@ -112,6 +129,17 @@ def _checked_selector(value: str | None) -> str | None:
     return value
 
 
+class RetryRequest(_Strict):
+    """How long to wait before a failed attempt is tried again. What is not given has its default."""
+
+    initial_delay_secs: StrictFloat | StrictInt = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
+    multiplier: StrictFloat | StrictInt = Field(default=2.0, ge=1, le=100)
+    max_delay_secs: StrictFloat | StrictInt = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
+    jitter: StrictFloat | StrictInt = Field(
+        default=0.25, ge=0, le=1, description="the share of a delay that chance may take away"
+    )
+
+
 class DeployRequest(_Strict):
     """Body of a deploy; everything is optional."""
 
@@ -133,6 +161,15 @@ class DeployRequest(_Strict):
         description="check every block against its commitments (not supported yet: only false is taken)",
     )
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    depends_on: list[StrictStr | Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(
+        default_factory=list,
+        max_length=MAX_DEPENDENCIES,
+        description="what must have completed before: ids of jobs, or references of datasets (their extraction jobs)",
+    )
+    retries: Annotated[StrictInt, Field(ge=0, le=MAX_INT32)] | None = Field(
+        default=None, description="how often a failure that may pass is tried again; null: without limit"
+    )
+    retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
 
 
 class RegisterDatasetRequest(_Strict):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 
 from ampd.client import _calls
+from ampd.client._calls import JobFilters
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
     DatasetVersions,
     Event,
+    EventPage,
     Job,
     JobPage,
     ManifestSummary,
@@ -25,6 +27,7 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
+from ampd.client._options import JobFilterOptions, RetryOptions
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
 
 Json = dict[str, Any]
@@ -37,15 +40,17 @@ class AsyncJobs:
     def __init__(self, send: SendAsync) -> None:
         self._send = send
 
-    async def list(self, *, limit: int | None = None, after: int | None = None, status: str | None = None) -> JobPage:
+    async def list(
+        self, *, limit: int | None = None, after: int | None = None, **filters: Unpack[JobFilterOptions]
+    ) -> JobPage:
         """Return one page of jobs below ``after``, the newest first; active ones unless ``status`` says otherwise."""
-        return await self._send(_calls.list_jobs(limit, after, status))
+        return await self._send(_calls.list_jobs(limit, after, JobFilters(**filters)))
 
-    async def iterate(self, *, status: str | None = None, page_size: int | None = None) -> AsyncIterator[Job]:
+    async def iterate(self, *, page_size: int | None = None, **filters: Unpack[JobFilterOptions]) -> AsyncIterator[Job]:
         """Go through all jobs of all pages, the newest first."""
         after = None
         while True:
-            page = await self.list(limit=page_size, after=after, status=status)
+            page = await self.list(limit=page_size, after=after, **filters)
             for job in page.jobs:
                 yield job
             if page.next_cursor is None:
@@ -72,9 +77,18 @@ class AsyncJobs:
         """Remove the jobs that have ended, or those with ``status`` (completed, stopped, error), and count them."""
         return await self._send(_calls.prune_jobs(status))
 
+    async def event_page(self, job_id: int, *, limit: int | None = None, after: int | None = None) -> EventPage:
+        """Return one page of the history of a job, oldest first, from after an event."""
+        return await self._send(_calls.job_events(job_id, limit, after))
+
     async def events(self, job_id: int) -> builtins.list[Event]:
-        """Return the history of a job, oldest first."""
-        return await self._send(_calls.job_events(job_id))
+        """Return the whole history of a job, oldest first."""
+        page = await self.event_page(job_id)
+        events = [*page.events]
+        while page.next_cursor is not None:
+            page = await self.event_page(job_id, after=page.next_cursor)
+            events += page.events
+        return events
 
     async def event(self, job_id: int, event_id: int) -> Event:
         """Return one entry of a job's history."""
@@ -95,7 +109,7 @@ class AsyncJobs:
 
 
 class AsyncWorkers:
-    """Workers: look at them."""
+    """Workers: look at them, and keep work away from them."""
 
     def __init__(self, send: SendAsync) -> None:
         self._send = send
@@ -107,6 +121,14 @@ class AsyncWorkers:
     async def get(self, node_id: str) -> Worker:
         """Return a worker."""
         return await self._send(_calls.get_worker(node_id))
+
+    async def drain(self, node_id: str) -> Worker:
+        """Keep work away from a worker until :meth:`undrain`; it hands back what it has."""
+        return await self._send(_calls.drain_worker(node_id, drain=True))
+
+    async def undrain(self, node_id: str) -> Worker:
+        """Let work come to a worker again."""
+        return await self._send(_calls.drain_worker(node_id, drain=False))
 
 
 class AsyncDatasets:
@@ -128,11 +150,16 @@ class AsyncDatasets:
         worker_id: str | None = None,
         verify: bool | None = None,
         priority: int | None = None,
+        depends_on: Sequence[int | str] = (),
+        retries: int | None = None,
+        retry: RetryOptions | None = None,
     ) -> int:
         """Start the extraction of a dataset and return the id of its job.
 
         ``end_block``: None follows the chain; or ``"latest"``, a number, or ``"-N"`` blocks behind the latest.
-        ``worker_id``: an id, or a prefix and ``*``.
+        ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
+        have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
+        ``retry`` says how long to wait between the tries.
         """
         options = {
             "end_block": end_block,
@@ -140,6 +167,9 @@ class AsyncDatasets:
             "worker_id": worker_id,
             "verify": verify,
             "priority": priority,
+            "depends_on": list(depends_on) or None,
+            "retries": retries,
+            "retry": retry,
         }
         return await self._send(_calls.deploy_dataset(reference, options))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -13,6 +15,7 @@ from ampd.client._models import (
     DatasetSummary,
     DatasetVersions,
     Event,
+    EventPage,
     Job,
     JobPage,
     ManifestSummary,
@@ -47,8 +50,42 @@ def _present(**values: Any) -> Json:
 # Jobs
 
 
-def list_jobs(limit: int | None, after: int | None, status: str | None) -> Call[JobPage]:
-    return Call("GET", "/jobs", _json(JobPage.from_json), _present(limit=limit, last_job_id=after, status=status))
+@dataclass(frozen=True)
+class JobFilters:
+    """What listed jobs have in common; None asks for nothing. See GET /jobs."""
+
+    status: str | None = None
+    kind: str | None = None
+    dataset: str | None = None
+    worker_id: str | None = None
+    labels: Mapping[str, str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def to_query(self) -> Json:
+        """Return the query parameters of the filters that are there."""
+        return _present(
+            status=self.status,
+            kind=self.kind,
+            dataset=self.dataset,
+            worker_id=self.worker_id,
+            label=[f"{key}={value}" for key, value in (self.labels or {}).items()] or None,
+            created_after=_rfc3339("created_after", self.created_after),
+            created_before=_rfc3339("created_before", self.created_before),
+        )
+
+
+def _rfc3339(name: str, moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ApiError(ErrorCode.INVALID_QUERY_PARAMETERS, f"{name} {moment} has no time zone")
+    return moment.isoformat()
+
+
+def list_jobs(limit: int | None, after: int | None, filters: JobFilters) -> Call[JobPage]:
+    query = _present(limit=limit, last_job_id=after) | filters.to_query()
+    return Call("GET", "/jobs", _json(JobPage.from_json), query)
 
 
 def get_job(job_id: int) -> Call[Job]:
@@ -71,8 +108,8 @@ def prune_jobs(status: str | None) -> Call[int]:
     return Call("DELETE", "/jobs", lambda response: int(response.headers["X-Deleted-Count"]), _present(status=status))
 
 
-def job_events(job_id: int) -> Call[list[Event]]:
-    return Call("GET", path("jobs", job_id, "events"), _items("events", Event.from_json))
+def job_events(job_id: int, limit: int | None, after: int | None) -> Call[EventPage]:
+    return Call("GET", path("jobs", job_id, "events"), _json(EventPage.from_json), _present(limit=limit, after=after))
 
 
 def job_event(job_id: int, event_id: int) -> Call[Event]:
@@ -88,6 +125,10 @@ def list_workers() -> Call[list[Worker]]:
 
 def get_worker(node_id: str) -> Call[Worker]:
     return Call("GET", path("workers", node_id), _json(Worker.from_json))
+
+
+def drain_worker(node_id: str, *, drain: bool) -> Call[Worker]:
+    return Call("POST", path("workers", node_id, "drain" if drain else "undrain"), _json(Worker.from_json))
 
 
 # Datasets

@@ -27,6 +27,15 @@ class JobDataset:
 
 
 @dataclass(frozen=True)
+class Dependency:
+    """What a job waits for before it runs. ``status`` is None while, or since, there is no such job."""
+
+    reference: str
+    job_id: int | None
+    status: str | None
+
+
+@dataclass(frozen=True)
 class Job:
     """A job. ``worker_id`` is None while no worker has it; ``tables`` is known only in lists of a dataset's jobs."""
 
@@ -40,8 +49,12 @@ class Job:
     end_block: str | None
     parallelism: int
     priority: int
+    labels: dict[str, str]
+    execution_number: int
+    retries: int | None
     retry_count: int
     last_error: Json | None
+    depends_on: tuple[Dependency, ...]
     waiting_for: str | None
     tables: tuple[str, ...]
     run_at: datetime
@@ -69,8 +82,14 @@ class Job:
             end_block=data["end_block"],
             parallelism=data["parallelism"],
             priority=data["priority"],
+            labels=data["labels"],
+            execution_number=data["execution_number"],
+            retries=data["retries"],
             retry_count=data["retry_count"],
             last_error=data["last_error"],
+            depends_on=tuple(
+                Dependency(each["reference"], each["job_id"], each["status"]) for each in data["depends_on"]
+            ),
             waiting_for=data["waiting_for"],
             tables=tuple(data.get("tables", ())),
             run_at=_instant(data["run_at"]),
@@ -187,6 +206,20 @@ class Event:
 
 
 @dataclass(frozen=True)
+class EventPage:
+    """One page of a job's history, oldest first. ``next_cursor`` is None on the last page."""
+
+    events: tuple[Event, ...]
+    next_cursor: int | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: Json) -> EventPage:
+        """Read the answer of GET /jobs/{id}/events."""
+        return cls(tuple(Event.from_json(event) for event in data["events"]), data.get("next_cursor"), raw=data)
+
+
+@dataclass(frozen=True)
 class WorkerInfo:
     """The build of a worker; ``unknown`` where it does not tell."""
 
@@ -198,10 +231,11 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker. ``live``: its last heartbeat is younger than a lease."""
+    """A worker. ``live``: its last heartbeat is younger than a lease. ``draining``: it gets no new work."""
 
     node_id: str
     live: bool
+    draining: bool
     slots: int
     running_jobs: int
     info: WorkerInfo
@@ -217,6 +251,7 @@ class Worker:
         return cls(
             node_id=data["node_id"],
             live=data["live"],
+            draining=data["draining"],
             slots=data["slots"],
             running_jobs=data["running_jobs"],
             info=WorkerInfo(info["version"], info["commit_sha"], info["commit_timestamp"], info["build_date"]),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 
 from ampd.client import _calls
+from ampd.client._calls import JobFilters
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
     DatasetVersions,
     Event,
+    EventPage,
     Job,
     JobPage,
     ManifestSummary,
@@ -24,6 +26,7 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
+from ampd.client._options import JobFilterOptions, RetryOptions
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
 
 Json = dict[str, Any]
@@ -36,15 +39,17 @@ class Jobs:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def list(self, *, limit: int | None = None, after: int | None = None, status: str | None = None) -> JobPage:
+    def list(
+        self, *, limit: int | None = None, after: int | None = None, **filters: Unpack[JobFilterOptions]
+    ) -> JobPage:
         """Return one page of jobs below ``after``, the newest first; active ones unless ``status`` says otherwise."""
-        return self._send(_calls.list_jobs(limit, after, status))
+        return self._send(_calls.list_jobs(limit, after, JobFilters(**filters)))
 
-    def iterate(self, *, status: str | None = None, page_size: int | None = None) -> Iterator[Job]:
+    def iterate(self, *, page_size: int | None = None, **filters: Unpack[JobFilterOptions]) -> Iterator[Job]:
         """Go through all jobs of all pages, the newest first."""
         after = None
         while True:
-            page = self.list(limit=page_size, after=after, status=status)
+            page = self.list(limit=page_size, after=after, **filters)
             yield from page.jobs
             if page.next_cursor is None:
                 return
@@ -70,9 +75,18 @@ class Jobs:
         """Remove the jobs that have ended, or those with ``status`` (completed, stopped, error), and count them."""
         return self._send(_calls.prune_jobs(status))
 
+    def event_page(self, job_id: int, *, limit: int | None = None, after: int | None = None) -> EventPage:
+        """Return one page of the history of a job, oldest first, from after an event."""
+        return self._send(_calls.job_events(job_id, limit, after))
+
     def events(self, job_id: int) -> builtins.list[Event]:
-        """Return the history of a job, oldest first."""
-        return self._send(_calls.job_events(job_id))
+        """Return the whole history of a job, oldest first."""
+        page = self.event_page(job_id)
+        events = [*page.events]
+        while page.next_cursor is not None:
+            page = self.event_page(job_id, after=page.next_cursor)
+            events += page.events
+        return events
 
     def event(self, job_id: int, event_id: int) -> Event:
         """Return one entry of a job's history."""
@@ -93,7 +107,7 @@ class Jobs:
 
 
 class Workers:
-    """Workers: look at them."""
+    """Workers: look at them, and keep work away from them."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -105,6 +119,14 @@ class Workers:
     def get(self, node_id: str) -> Worker:
         """Return a worker."""
         return self._send(_calls.get_worker(node_id))
+
+    def drain(self, node_id: str) -> Worker:
+        """Keep work away from a worker until :meth:`undrain`; it hands back what it has."""
+        return self._send(_calls.drain_worker(node_id, drain=True))
+
+    def undrain(self, node_id: str) -> Worker:
+        """Let work come to a worker again."""
+        return self._send(_calls.drain_worker(node_id, drain=False))
 
 
 class Datasets:
@@ -126,11 +148,16 @@ class Datasets:
         worker_id: str | None = None,
         verify: bool | None = None,
         priority: int | None = None,
+        depends_on: Sequence[int | str] = (),
+        retries: int | None = None,
+        retry: RetryOptions | None = None,
     ) -> int:
         """Start the extraction of a dataset and return the id of its job.
 
         ``end_block``: None follows the chain; or ``"latest"``, a number, or ``"-N"`` blocks behind the latest.
-        ``worker_id``: an id, or a prefix and ``*``.
+        ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
+        have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
+        ``retry`` says how long to wait between the tries.
         """
         options = {
             "end_block": end_block,
@@ -138,6 +165,9 @@ class Datasets:
             "worker_id": worker_id,
             "verify": verify,
             "priority": priority,
+            "depends_on": list(depends_on) or None,
+            "retries": retries,
+            "retry": retry,
         }
         return self._send(_calls.deploy_dataset(reference, options))
 

@@ -29,7 +29,7 @@ class Call(Generic[T]):
     method: str
     path: str
     parse: Callable[[httpx.Response], T]
-    params: Mapping[str, str | int] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
 
 

@@ -8,12 +8,12 @@ import structlog
 
 from ampd.admin_api import Services, create_app, serve_admin_api
 from ampd.config import Config, split_address
-from ampd.controller import run_placement, run_rescue
+from ampd.controller import run_placement, run_rescue, run_retention
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.jobs import JobStore, WorkerStore
+from ampd.jobs import JobStore, Notifier, RetentionPolicy, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 
@@ -29,10 +29,11 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
     db = await open_metadata_db(config)
+    notifier = Notifier(db)
     try:
         await first_to_end(
             serve_admin_api(
-                create_app(_services(config, db)),
+                create_app(_services(config, db, notifier)),
                 host=host,
                 port=port,
                 started=lambda bound_host, bound_port: _log.info(
@@ -41,18 +42,19 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                 stop=stop,
                 insecure=insecure,
             ),
-            run_placement(db, lease_seconds=lease_seconds),
-            run_rescue(db, lease_seconds=lease_seconds),
+            run_placement(db, notifier, lease_seconds=lease_seconds),
+            run_rescue(db, notifier, lease_seconds=lease_seconds),
+            run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
         )
     finally:
         await db.close()
 
 
-def _services(config: Config, db: MetadataDb) -> Services:
-    lease_seconds = config.worker.lease_secs
+def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
+    worker = config.worker
     return Services(
-        jobs=JobStore(db, lease_seconds=lease_seconds),
-        workers=WorkerStore(db, lease_seconds=lease_seconds),
+        jobs=JobStore(db, lease_seconds=worker.lease_secs, stop_seconds=worker.stop_timeout_secs, notifier=notifier),
+        workers=WorkerStore(db, lease_seconds=worker.lease_secs, notifier=notifier),
         datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
         providers=ProviderStore(ObjectStore.open(config.providers_dir)),
         tables=TableStore(db),

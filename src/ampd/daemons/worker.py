@@ -15,7 +15,7 @@ from ampd.datasets import DatasetStore, ProviderStore
 from ampd.extraction import ExtractionHandler, ExtractionSettings
 from ampd.extraction.segment_writer import SegmentLimits
 from ampd.extraction.sources import open_source
-from ampd.jobs import JobHandler, LeasedJobs, WorkerIdentity
+from ampd.jobs import JobHandler, LeasedJobs, Notifier, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
@@ -34,7 +34,8 @@ async def run_worker(
     # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="columns") as executor:
         try:
-            leased_jobs = LeasedJobs(db)
+            notifier = Notifier(db)
+            leased_jobs = LeasedJobs(db, notifier=notifier)
             node = WorkerNode(
                 db,
                 WorkerIdentity(node_id, uuid4()),
@@ -42,6 +43,7 @@ async def run_worker(
                 leased_jobs,
                 _settings(config, drain_timeout_seconds),
                 info=dict(build_info()),
+                notifier=notifier,
             )
             await node.run(stop)
         finally:

@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
+from ampd.jobs.batches import Batcher
 from ampd.jobs.models import Lease
+from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.retry import RetryPolicy, may_retry
-from ampd.jobs.states import HELD_STATES, Transition
-from ampd.jobs.transition import apply_transition
-from ampd.metadata_db import Connection, MetadataDb, sql
+from ampd.jobs.states import HELD_STATES, JobState, Transition
+from ampd.jobs.transition import Change, apply_transitions
+from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class StartedJob:
     lease: Lease
     kind: str
     input: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    lease: Lease
+    error: AmpError
 
 
 def lease_lost(lease: Lease) -> AmpError:
@@ -53,94 +62,133 @@ async def note_success(connection: Connection, lease: Lease) -> None:
     await connection.execute(sql("jobs", "note_success"), _fence(lease))
 
 
-def _fence(lease: Lease) -> dict[str, Any]:
-    return {"job_id": lease.job_id, "lease_epoch": lease.lease_epoch, "incarnation": lease.incarnation}
+async def start_jobs(connection: Connection, leases: Sequence[Lease]) -> list[StartedJob]:
+    """Begin the attempts of ``leases`` inside the caller's transaction; those that were stopped, or given to another,
+    in the meantime are left out.
+    """
+    changes = [_change(lease) for lease in leases]
+    moved = await apply_transitions(connection, Transition.START, changes)
+    by_id = {lease.job_id: lease for lease in leases}
+    loaded = await _load(connection, [row["id"] for row in moved])
+    return [StartedJob(lease=by_id[row["id"]], kind=row["kind"], input=row["input"]) for row in loaded]
 
 
 class LeasedJobs:
     """What one worker process does to the jobs it was given. Each call answers False when the lease is stale: then the
     worker drops the job.
+
+    Calls that come together are written in one transaction; each is still a transition of its own, with its event.
     """
 
-    def __init__(self, db: MetadataDb, *, retry_policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, db: MetadataDb, *, retry_policy: RetryPolicy | None = None, notifier: Notifier | None = None
+    ) -> None:
         self._db = db
         self._retry_policy = retry_policy or RetryPolicy()
+        self._notifier = notifier or Notifier(db)
+        self._starts = Batcher(self._write_starts)
+        self._failures = Batcher(self._write_failures)
+        self._unassignments = Batcher(self._write_unassignments)
+        self._writers = {
+            transition: Batcher(self._writer_of(transition))
+            for transition in (Transition.COMPLETE, Transition.ACKNOWLEDGE_STOP, Transition.STOP, Transition.HAND_BACK)
+        }
 
     async def start(self, lease: Lease) -> StartedJob | None:
         """Begin the attempt; None when it was stopped, or given to another, in the meantime."""
-        async with self._db.transaction() as connection:
-            if await apply_transition(connection, Transition.START, lease=lease, actor=_actor(lease)) is None:
-                return None
-            row = await (await connection.execute(sql("jobs", "load_input"), {"job_id": lease.job_id})).fetchone()
-        return None if row is None else StartedJob(lease=lease, kind=row["kind"], input=row["input"])
+        return await self._starts.submit(lease)
 
     async def complete(self, lease: Lease) -> bool:
         """The handler is done."""
-        return await self._apply(Transition.COMPLETE, lease, clear_error=True, retry_count=0)
+        return await self._writers[Transition.COMPLETE].submit(lease)
 
     async def acknowledge_stop(self, lease: Lease) -> bool:
         """The worker heard that it should stop."""
-        return await self._apply(Transition.ACKNOWLEDGE_STOP, lease)
+        return await self._writers[Transition.ACKNOWLEDGE_STOP].submit(lease)
 
     async def stop(self, lease: Lease) -> bool:
         """The worker has finished what it held, after a stop."""
-        return await self._apply(Transition.STOP, lease)
+        return await self._writers[Transition.STOP].submit(lease)
 
     async def hand_back(self, lease: Lease) -> bool:
         """A draining worker gives the job up, for another one to go on."""
-        return await self._apply(Transition.HAND_BACK, lease)
+        return await self._writers[Transition.HAND_BACK].submit(lease)
 
     async def fail(self, lease: Lease, error: AmpError) -> bool:
         """The handler failed: the job is tried again when that can help and its policy allows it, else it is FAILED."""
-        async with self._db.transaction() as connection:
-            row = await (await connection.execute(sql("jobs", "load_input"), {"job_id": lease.job_id})).fetchone()
-            if row is None:
-                return False
-            transition, delay, retry_count = Transition.FAIL, None, None
-            if error.recoverable and may_retry(row["retries"], row["retry_count"]):
-                retry_count = row["retry_count"] + 1
-                transition = Transition.RETRY
-                delay = self._retry_policy.delay(retry_count, random.random())  # noqa: S311 - jitter
-            moved = await apply_transition(
-                connection,
-                transition,
-                lease=lease,
-                actor=_actor(lease),
-                error=error.to_json(),
-                delay_seconds=delay,
-                retry_count=retry_count,
-            )
-        return moved is not None
+        return await self._failures.submit(_Failure(lease, error))
+
+    async def unassign(self, lease: Lease) -> bool:
+        """Give back a job that was assigned and not started."""
+        return await self._unassignments.submit(lease)
 
     async def report_progress(self, lease: Lease, data: dict[str, Any]) -> bool:
         """Keep what the handler says of its progress (shown with the job; the last word counts)."""
         parameters = {**_fence(lease), "data": Jsonb(data), "held_states": list(HELD_STATES)}
         return await self._db.fetch_one(sql("jobs", "report_progress"), parameters) is not None
 
-    async def unassign(self, lease: Lease) -> bool:
-        """Give back a job that was assigned and not started."""
-        parameters = {**_fence(lease), "outcome": "HANDED_BACK"}
-        return await self._db.fetch_one(sql("jobs", "unassign_job"), parameters) is not None
-
-    async def _apply(
-        self,
-        transition: Transition,
-        lease: Lease,
-        *,
-        clear_error: bool = False,
-        retry_count: int | None = None,
-    ) -> bool:
+    async def _write_starts(self, leases: Sequence[Lease]) -> list[StartedJob | None]:
         async with self._db.transaction() as connection:
-            moved = await apply_transition(
-                connection,
-                transition,
-                lease=lease,
-                actor=_actor(lease),
-                clear_error=clear_error,
-                retry_count=retry_count,
-            )
-        return moved is not None
+            started = {job.lease.job_id: job for job in await start_jobs(connection, leases)}
+        return [started.get(lease.job_id) for lease in leases]
+
+    def _writer_of(self, transition: Transition) -> Callable[[Sequence[Lease]], Awaitable[list[bool]]]:
+        async def write(leases: Sequence[Lease]) -> list[bool]:
+            retry_count = 0 if transition is Transition.COMPLETE else None
+            changes = [_change(lease, retry_count=retry_count) for lease in leases]
+            async with self._db.transaction() as connection:
+                moved = await apply_transitions(
+                    connection, transition, changes, clear_error=transition is Transition.COMPLETE
+                )
+            return self._told(leases, moved)
+
+        return write
+
+    async def _write_failures(self, failures: Sequence[_Failure]) -> list[bool]:
+        async with self._db.transaction() as connection:
+            jobs = {row["id"]: row for row in await _load(connection, [each.lease.job_id for each in failures])}
+            known = [(each, jobs[each.lease.job_id]) for each in failures if each.lease.job_id in jobs]
+            retries = [self._retry(each, job) for each, job in known if _may_retry(each, job)]
+            ends = [_change(each.lease, error=each.error.to_json()) for each, job in known if not _may_retry(each, job)]
+            moved = await apply_transitions(connection, Transition.RETRY, retries) if retries else []
+            moved += await apply_transitions(connection, Transition.FAIL, ends) if ends else []
+        return self._told([each.lease for each in failures], moved)
+
+    def _retry(self, failure: _Failure, job: Row) -> Change:
+        retry_count = job["retry_count"] + 1
+        delay = self._retry_policy.changed_by(job["retry_policy"]).delay(retry_count, random.random())  # noqa: S311
+        return _change(failure.lease, error=failure.error.to_json(), delay_seconds=delay, retry_count=retry_count)
+
+    async def _write_unassignments(self, leases: Sequence[Lease]) -> list[bool]:
+        parameters = {
+            "job_ids": [lease.job_id for lease in leases],
+            "lease_epochs": [lease.lease_epoch for lease in leases],
+            "incarnations": [lease.incarnation for lease in leases],
+            "outcome": "HANDED_BACK",
+        }
+        return self._told(leases, await self._db.fetch_all(sql("jobs", "unassign_jobs"), parameters))
+
+    def _told(self, leases: Sequence[Lease], moved: Sequence[Row]) -> list[bool]:
+        """Answer which leases have moved, and hint at the jobs that wait for a worker since."""
+        if any(row.get("state", JobState.SCHEDULED) == JobState.SCHEDULED for row in moved):
+            self._notifier.hint(PLACE)
+        ids = {row["id"] for row in moved}
+        return [lease.job_id in ids for lease in leases]
 
 
-def _actor(lease: Lease) -> str:
-    return f"worker:{lease.worker_id}"
+async def _load(connection: Connection, job_ids: Sequence[int]) -> list[Row]:
+    if not job_ids:
+        return []
+    return await (await connection.execute(sql("jobs", "load_jobs"), {"job_ids": list(job_ids)})).fetchall()
+
+
+def _may_retry(failure: _Failure, job: Row) -> bool:
+    return failure.error.recoverable and may_retry(job["retries"], job["retry_count"])
+
+
+def _change(lease: Lease, **values: Any) -> Change:
+    return Change(lease.job_id, f"worker:{lease.worker_id}", lease, **values)
+
+
+def _fence(lease: Lease) -> dict[str, Any]:
+    return {"job_id": lease.job_id, "lease_epoch": lease.lease_epoch, "incarnation": lease.incarnation}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ampd.jobs.retry import RetryPolicy
 from ampd.jobs.states import JobState, lifecycle
 from ampd.metadata_db import Row
 
@@ -16,8 +17,9 @@ class Job:
     """A durable intent; its id never changes. ``input`` is what the handler of ``kind`` needs.
 
     ``worker_id`` is the worker that has it, or had it last when it ended; None while it waits for one. ``waiting_for``
-    tells why a SCHEDULED job does not run: ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker
-    fits), ``slot`` (they are full) or ``start`` (assigned just now).
+    tells why a SCHEDULED job does not run: ``dependency`` (another job has not completed yet), ``failed_dependency``
+    (and will not by itself), ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits), ``slot``
+    (they are full) or ``start`` (assigned just now).
     """
 
     id: int
@@ -31,12 +33,35 @@ class Job:
     priority: int
     run_at: datetime
     retries: int | None
+    retry_policy: RetryPolicy
     retry_count: int
     last_error: dict[str, Any] | None
     execution_number: int
+    depends_on: list[DependencyStatus]
     waiting_for: str | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """What an execution waits for: the job with an id, or whatever job has an idempotency key (one of both is given).
+
+    ``reference`` is how the operator named it.
+    """
+
+    reference: str
+    job_id: int | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class DependencyStatus:
+    """A dependency of a job, and the state of the job that it names; None when there is no such job (any more)."""
+
+    reference: str
+    job_id: int | None
+    status: str | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +84,8 @@ class JobEvent:
 class Deployment:
     """What a job should do. The same ``idempotency_key`` is the same job for ever.
 
-    ``labels`` only name and sort it: a deploy with other labels is the same deploy.
+    ``labels`` only name and sort it: a deploy with other labels is the same deploy. ``retry_policy`` None is the
+    workers' default. The job waits until everything in ``depends_on`` has completed.
     """
 
     kind: str
@@ -69,15 +95,20 @@ class Deployment:
     worker_selector: str | None = None
     priority: int = 0
     retries: int | None = None
+    retry_policy: RetryPolicy | None = None
+    depends_on: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A registered worker; ``live`` says that its last heartbeat is younger than a lease."""
+    """A registered worker; ``live`` says that its last heartbeat is younger than a lease, ``draining`` that it gets no
+    new work.
+    """
 
     node_id: str
     info: dict[str, Any]
     slots: int
+    draining: bool
     running_jobs: int
     live: bool
     created_at: datetime
@@ -96,7 +127,7 @@ class Lease:
 
 
 def job_from_row(row: Row) -> Job:
-    """Return the job of a row of ``job_columns.sql``."""
+    """Return the job of a row of ``list_jobs.sql``."""
     state = JobState(row["state"])
     return Job(
         id=row["id"],
@@ -110,9 +141,11 @@ def job_from_row(row: Row) -> Job:
         priority=row["priority"],
         run_at=row["run_at"],
         retries=row["retries"],
+        retry_policy=RetryPolicy().changed_by(row["retry_policy"]),
         retry_count=row["retry_count"],
         last_error=row["last_error"],
         execution_number=row["execution_number"],
+        depends_on=[DependencyStatus(**each) for each in row["depends_on"]],
         waiting_for=row["waiting_for"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

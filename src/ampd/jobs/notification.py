@@ -1,37 +1,77 @@
-"""Hints through PostgreSQL's NOTIFY (design section 4.4). Nothing depends on their arrival."""
+"""Hints through PostgreSQL's NOTIFY (design section 4.4). Nothing depends on their arrival.
+
+A NOTIFY makes commits wait for each other, and wakes every listener. So hints are sent after the change has been
+committed, from a statement of their own, at most one in 50 ms from a process: several that come together are one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 
-from ampd.metadata_db import Connection, sql
+import structlog
+
+from ampd.errors import AmpError
+from ampd.metadata_db import MetadataDb, sql
+
+_log = structlog.get_logger(__name__)
 
 CHANNEL = "job_actions"
-# A hint to everyone who places jobs: it names no worker.
-PLACEMENT_HINT = json.dumps({"node_id": None, "payload": {"job_id": None, "action": "PLACE"}}, separators=(",", ":"))
+INTERVAL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class JobAction:
-    """A hint that worker ``node_id`` should look at a job: ``START`` or ``STOP``; or ``PLACE`` (for everyone): there is
-    a job to place.
+    """A hint that worker ``node_id`` should look at a job: ``START`` or ``STOP``; or ``PLACE``, for everyone: look at
+    what there is to place and to do.
     """
 
     node_id: str | None
     job_id: int | None
     action: str
 
+    def to_payload(self) -> str:
+        """Return the text that is sent."""
+        inner = {"job_id": self.job_id, "action": self.action}
+        return json.dumps({"node_id": self.node_id, "payload": inner}, separators=(",", ":"))
 
-async def notify_worker(connection: Connection, node_id: str, job_id: int, action: str) -> None:
-    """Tell a worker, when the transaction commits, to look at a job."""
-    payload = json.dumps({"node_id": node_id, "payload": {"job_id": job_id, "action": action}}, separators=(",", ":"))
-    await connection.execute(sql("jobs", "notify"), {"payload": payload})
+
+# What stands for several hints.
+PLACE = JobAction(None, None, "PLACE")
 
 
-async def wake_placement(connection: Connection) -> None:
-    """Tell everyone who places jobs, when the transaction commits, that there is one."""
-    await connection.execute(sql("jobs", "notify"), {"payload": PLACEMENT_HINT})
+class Notifier:
+    """Sends the hints of one process."""
+
+    def __init__(self, db: MetadataDb) -> None:
+        self._db = db
+        self._waiting: set[JobAction] = set()
+        self._is_planned = False
+        self._not_before = 0.0
+        self._sending: asyncio.Task[None] | None = None
+
+    def hint(self, action: JobAction) -> None:
+        """Send a hint: at once, or together with others when the last one was sent just now."""
+        self._waiting.add(action)
+        if not self._is_planned:
+            self._is_planned = True
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(self._not_before, loop.time()), self._begin_to_send)
+
+    def _begin_to_send(self) -> None:
+        action = self._waiting.pop() if len(self._waiting) == 1 else PLACE
+        self._waiting.clear()
+        self._is_planned = False
+        loop = asyncio.get_running_loop()
+        self._not_before = loop.time() + INTERVAL_SECONDS
+        self._sending = loop.create_task(self._send(action), name="notifier")
+
+    async def _send(self, action: JobAction) -> None:
+        try:
+            await self._db.execute(sql("jobs", "notify"), {"payload": action.to_payload()})
+        except AmpError as error:
+            _log.debug("notification.lost", error=error.message)
 
 
 def parse_action(payload: str) -> JobAction | None:

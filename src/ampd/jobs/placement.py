@@ -2,28 +2,149 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import notification
+from ampd.jobs.leases import StartedJob, start_jobs
+from ampd.jobs.models import Lease
 from ampd.jobs.states import JobState, Transition
-from ampd.jobs.transition import apply_transition
+from ampd.jobs.transition import Change, apply_transitions
+from ampd.jobs.workers import WorkerIdentity
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 # A job that has outlived this many workers is the likely cause of their end.
 POISON_LIMIT = 5
+# The most jobs that one transaction places: it holds up all others that place.
+MOST_AT_ONCE = 1000
 
 
-async def place_due_jobs(db: MetadataDb, *, lease_seconds: float) -> int:
-    """Assign every due job that fits a free slot, and return how many were."""
-    placed = 0
+@dataclass(frozen=True)
+class FreeWorker:
+    """A live worker with a free slot; ``held`` slots are taken."""
+
+    node_id: str
+    incarnation: UUID
+    slots: int
+    held: int
+
+
+@dataclass(frozen=True)
+class DueJob:
+    """A job that waits for a worker; ``selector`` is a node id, a prefix and ``*``, or None for any worker."""
+
+    id: int
+    selector: str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a placement by a worker has done: the jobs that it has begun itself, and the leases of other workers."""
+
+    started: list[StartedJob]
+    placed_elsewhere: list[Lease]
+
+
+def choose_workers(jobs: Iterable[DueJob], workers: Iterable[FreeWorker]) -> list[tuple[DueJob, FreeWorker]]:
+    """Give each job, in their order, to the least loaded worker that fits it; jobs that find none are left out. Pure.
+
+    The load of a worker is the share of its slots that is taken; of equals the first by name gets the job.
+    """
+    free = sorted(workers, key=lambda worker: worker.node_id)
+    held = {worker.node_id: worker.held for worker in free}
+    heaps: dict[str | None, list[tuple[float, str, FreeWorker]]] = {}
+    chosen = []
+    for job in jobs:
+        if job.selector not in heaps:
+            fitting = [worker for worker in free if matches(job.selector, worker.node_id)]
+            heaps[job.selector] = [(held[worker.node_id] / worker.slots, worker.node_id, worker) for worker in fitting]
+            heapq.heapify(heaps[job.selector])
+        worker = _least_loaded(heaps[job.selector], held)
+        if worker is not None:
+            held[worker.node_id] += 1
+            chosen.append((job, worker))
+    return chosen
+
+
+def _least_loaded(heap: list[tuple[float, str, FreeWorker]], held: dict[str, int]) -> FreeWorker | None:
+    """Return the least loaded worker of ``heap`` that has a free slot. Entries that others have outdated are mended
+    when they come up: loads only grow.
+    """
+    while heap:
+        load, node_id, worker = heap[0]
+        now = held[node_id] / worker.slots
+        if held[node_id] >= worker.slots:
+            heapq.heappop(heap)
+        elif now > load:
+            heapq.heapreplace(heap, (now, node_id, worker))
+        else:
+            return worker
+    return None
+
+
+def matches(selector: str | None, node_id: str) -> bool:
+    """Tell whether a job with ``selector`` may run on worker ``node_id``."""
+    if selector is None:
+        return True
+    return node_id.startswith(selector[:-1]) if selector.endswith("*") else node_id == selector
+
+
+async def place_due_jobs(db: MetadataDb, *, lease_seconds: float) -> list[Lease]:
+    """Assign every due job that fits a free slot, and return the leases that were given out."""
+    placed: list[Lease] = []
     while True:
         async with db.transaction() as connection:
-            await connection.execute(sql("jobs", "lock_placement"))
-            query = sql("jobs", "place_one_job")
-            row = await (await connection.execute(query, {"lease_seconds": lease_seconds})).fetchone()
-            if row is None:
-                return placed
-            await notification.notify_worker(connection, row["worker_id"], row["id"], "START")
-            placed += 1
+            leases = await assign_due_jobs(connection, lease_seconds=lease_seconds)
+        placed += leases
+        if not leases:
+            return placed
+
+
+async def claim_jobs(db: MetadataDb, identity: WorkerIdentity, *, lease_seconds: float) -> Claim:
+    """Place due jobs as :func:`place_due_jobs` does, once, and begin those that fall to worker ``identity`` in the same
+    transaction.
+    """
+    async with db.transaction() as connection:
+        leases = await assign_due_jobs(connection, lease_seconds=lease_seconds)
+        ours = [lease for lease in leases if lease.incarnation == identity.incarnation]
+        started = await start_jobs(connection, ours) if ours else []
+    return Claim(started, [lease for lease in leases if lease.incarnation != identity.incarnation])
+
+
+async def assign_due_jobs(connection: Connection, *, lease_seconds: float) -> list[Lease]:
+    """Assign a portion of the due jobs inside the caller's transaction; other placements wait for its end. None: no due
+    job fits a free slot.
+    """
+    await connection.execute(sql("jobs", "lock_placement"))
+    parameters = {"lease_seconds": lease_seconds}
+    rows = await (await connection.execute(sql("jobs", "list_free_workers"), parameters)).fetchall()
+    workers = [FreeWorker(**row) for row in rows]
+    if not workers:
+        return []
+    chosen = choose_workers(await _due_jobs(connection, workers), workers)
+    return await _assign(connection, chosen) if chosen else []
+
+
+async def _due_jobs(connection: Connection, workers: Sequence[FreeWorker]) -> list[DueJob]:
+    parameters = {
+        "free_node_ids": [worker.node_id for worker in workers],
+        "limit": min(sum(worker.slots - worker.held for worker in workers), MOST_AT_ONCE),
+    }
+    rows = await (await connection.execute(sql("jobs", "list_due_jobs"), parameters)).fetchall()
+    return [DueJob(row["id"], row["worker_selector"]) for row in rows]
+
+
+async def _assign(connection: Connection, chosen: Sequence[tuple[DueJob, FreeWorker]]) -> list[Lease]:
+    parameters = {
+        "job_ids": [job.id for job, _ in chosen],
+        "selectors": [job.selector for job, _ in chosen],
+        "node_ids": [worker.node_id for _, worker in chosen],
+        "incarnations": [worker.incarnation for _, worker in chosen],
+    }
+    rows = await (await connection.execute(sql("jobs", "assign_jobs"), parameters)).fetchall()
+    return [Lease(row["id"], row["lease_epoch"], row["worker_id"], row["worker_incarnation"]) for row in rows]
 
 
 async def rescue_jobs_of_lost_workers(db: MetadataDb, *, lease_seconds: float, actor: str) -> list[int]:
@@ -39,26 +160,46 @@ async def rescue_jobs_of_lost_workers(db: MetadataDb, *, lease_seconds: float, a
             return []
         found = parameters | {"ids": [row["id"] for row in locked]}
         rows = await (await connection.execute(sql("jobs", "list_lost_jobs"), found)).fetchall()
-        for row in rows:
-            await _rescue(connection, row, actor)
+        await _rescue(connection, rows, actor)
     return [int(row["id"]) for row in rows]
 
 
-async def _rescue(connection: Connection, row: Row, actor: str) -> None:
-    if row["state"] == JobState.SCHEDULED:
-        parameters = {"job_id": row["id"], "incarnation": None, "lease_epoch": None, "outcome": "LOST"}
-        await connection.execute(sql("jobs", "unassign_job"), parameters)
-    elif row["lost_worker_count"] + 1 >= POISON_LIMIT and row["state"] == JobState.RUNNING:
-        error = AmpError(
-            ErrorCode.POISONOUS_JOB,
-            f"the job was running on {POISON_LIMIT} workers when they died, the last was {row['worker_id']}: "
-            "look into their logs, then deploy again",
-        )
-        await apply_transition(
-            connection, Transition.FAIL, job_id=row["id"], actor=actor, error=error.to_json(), lost_workers=1
-        )
-    else:
-        detail = {"lost_worker": row["worker_id"]}
-        await apply_transition(
-            connection, Transition.LOSE_WORKER, job_id=row["id"], actor=actor, lost_workers=1, detail=detail
-        )
+async def _rescue(connection: Connection, rows: Sequence[Row], actor: str) -> None:
+    waiting = [row["id"] for row in rows if row["state"] == JobState.SCHEDULED]
+    poisonous = [row for row in rows if _is_poisonous(row)]
+    lost = [row for row in rows if row["state"] != JobState.SCHEDULED and not _is_poisonous(row)]
+    if waiting:
+        nobody = [None] * len(waiting)
+        parameters = {"job_ids": waiting, "incarnations": nobody, "lease_epochs": nobody, "outcome": "LOST"}
+        await connection.execute(sql("jobs", "unassign_jobs"), parameters)
+    if poisonous:
+        changes = [Change(row["id"], actor, error=_poison(row).to_json()) for row in poisonous]
+        await apply_transitions(connection, Transition.FAIL, changes, lost_workers=1)
+    if lost:
+        changes = [Change(row["id"], actor, detail={"lost_worker": row["worker_id"]}) for row in lost]
+        await apply_transitions(connection, Transition.LOSE_WORKER, changes, lost_workers=1)
+
+
+def _is_poisonous(row: Row) -> bool:
+    return bool(row["state"] == JobState.RUNNING and row["lost_worker_count"] + 1 >= POISON_LIMIT)
+
+
+def _poison(row: Row) -> AmpError:
+    return AmpError(
+        ErrorCode.POISONOUS_JOB,
+        f"the job was running on {POISON_LIMIT} workers when they died, the last was {row['worker_id']}: "
+        "look into their logs, then deploy again",
+    )
+
+
+async def force_overdue_stops(db: MetadataDb, *, actor: str) -> list[int]:
+    """Stop the jobs whose stop has lasted longer than it may, and return their ids. A worker that still has one finds
+    its lease stale and lets go of it.
+    """
+    async with db.transaction() as connection:
+        rows = await (await connection.execute(sql("jobs", "lock_overdue_stops"))).fetchall()
+        if not rows:
+            return []
+        changes = [Change(row["id"], actor, detail={"forced": True, "worker": row["worker_id"]}) for row in rows]
+        moved = await apply_transitions(connection, Transition.FORCE_STOP, changes)
+    return [int(row["id"]) for row in moved]

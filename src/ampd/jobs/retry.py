@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,14 @@ class RetryPolicy:
         exponent = min(retry_count - 1, 64)
         delay = min(self.initial_delay * self.multiplier**exponent, self.max_delay)
         return delay * (1 - self.jitter * chance)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the policy as a job keeps it."""
+        return asdict(self)
+
+    def changed_by(self, changes: dict[str, Any]) -> RetryPolicy:
+        """Return the policy with what a job has asked for instead."""
+        return RetryPolicy(**{**asdict(self), **changes})
 
 
 def may_retry(retries: int | None, retry_count: int) -> bool:

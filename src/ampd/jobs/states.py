@@ -36,6 +36,7 @@ class Transition(StrEnum):
     REQUEST_STOP = "request_stop"  # an operator asks for the end
     ACKNOWLEDGE_STOP = "acknowledge_stop"  # the worker heard it
     STOP = "stop"  # the worker has finished what it held
+    FORCE_STOP = "force_stop"  # the worker has not finished in the time it had
     HAND_BACK = "hand_back"  # a draining worker gives the job up
     LOSE_WORKER = "lose_worker"  # the worker died or was replaced
 
@@ -62,6 +63,8 @@ TRANSITIONS: Final[dict[tuple[JobState, Transition], JobState]] = {
     (_S.STOP_REQUESTED, Transition.ACKNOWLEDGE_STOP): _S.STOPPING,
     (_S.STOP_REQUESTED, Transition.STOP): _S.STOPPED,
     (_S.STOPPING, Transition.STOP): _S.STOPPED,
+    (_S.STOP_REQUESTED, Transition.FORCE_STOP): _S.STOPPED,
+    (_S.STOPPING, Transition.FORCE_STOP): _S.STOPPED,
     (_S.RUNNING, Transition.HAND_BACK): _S.SCHEDULED,
     (_S.STOP_REQUESTED, Transition.HAND_BACK): _S.STOPPED,
     (_S.STOPPING, Transition.HAND_BACK): _S.STOPPED,

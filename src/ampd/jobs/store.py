@@ -8,21 +8,38 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import notification
+from ampd.jobs.dependencies import hold_dependencies, list_references, set_dependencies
+from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.models import Deployment, Job, JobEvent, event_from_row, job_from_row
+from ampd.jobs.notification import PLACE, JobAction, Notifier
 from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, targets
-from ampd.jobs.transition import apply_transition
+from ampd.jobs.transition import DEFAULT_STOP_SECONDS, Change, apply_transition
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 DEFAULT_LEASE_SECONDS = 5.0
+# The events of one page, unless asked for fewer.
+MOST_EVENTS = 1000
 
 
 class JobStore:
-    """The jobs of one metadata database. ``lease_seconds`` is the age from which a silent worker counts as dead."""
+    """The jobs of one metadata database.
 
-    def __init__(self, db: MetadataDb, *, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
+    ``lease_seconds`` is the age from which a silent worker counts as dead, ``stop_seconds`` how long a stop may last
+    before it is forced.
+    """
+
+    def __init__(
+        self,
+        db: MetadataDb,
+        *,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+        stop_seconds: float = DEFAULT_STOP_SECONDS,
+        notifier: Notifier | None = None,
+    ) -> None:
         self._db = db
         self._lease_seconds = lease_seconds
+        self._stop_seconds = stop_seconds
+        self._notifier = notifier or Notifier(db)
 
     async def deploy(self, deployment: Deployment, *, actor: str) -> Job:
         """Make the job of ``deployment`` wait to run, and return it.
@@ -30,8 +47,10 @@ class JobStore:
         The same options while it is active: the job as it is. When it is terminal: the same job runs again. The
         decision is taken under the row's lock.
 
-        :raises AmpError: ACTIVE_JOB_CONFLICT when it is active with other options.
+        :raises AmpError: ACTIVE_JOB_CONFLICT when it is active with other options, DEPENDENCY_NOT_FOUND,
+        DEPENDENCY_CYCLE.
         """
+        policy = deployment.retry_policy
         parameters = {
             "kind": deployment.kind,
             "idempotency_key": deployment.idempotency_key,
@@ -40,12 +59,18 @@ class JobStore:
             "worker_selector": deployment.worker_selector,
             "priority": deployment.priority,
             "retries": deployment.retries,
+            "retry_policy": Jsonb({} if policy is None else policy.to_json()),
             "actor": actor,
         }
         async with self._db.transaction() as connection:
+            parameters["dependencies_met"] = await hold_dependencies(connection, deployment.depends_on)
             inserted = await (await connection.execute(sql("jobs", "insert_job"), parameters)).fetchone()
-            job_id = inserted["id"] if inserted else await self._redeploy(connection, deployment, parameters)
-            await notification.wake_placement(connection)
+            if inserted is None:
+                job_id = await self._redeploy(connection, deployment, parameters)
+            else:
+                job_id = int(inserted["id"])
+                await set_dependencies(connection, job_id, deployment.depends_on)
+        self._notifier.hint(PLACE)
         return await self.get(job_id)
 
     async def _redeploy(self, connection: Connection, deployment: Deployment, parameters: dict[str, Any]) -> int:
@@ -65,7 +90,8 @@ class JobStore:
                 "from_states": list(targets(Transition.DEPLOY)),
             }
             await connection.execute(sql("jobs", "redeploy_job"), redeploy)
-        elif not _same_options(row, deployment):
+            await set_dependencies(connection, row["id"], deployment.depends_on)
+        elif not _same_options(row, parameters) or not await _same_dependencies(connection, row["id"], deployment):
             raise AmpError(
                 ErrorCode.ACTIVE_JOB_CONFLICT,
                 f"an active job (id={row['id']}) already exists for this dataset with different options; "
@@ -79,27 +105,25 @@ class JobStore:
 
         :raises AmpError: JOB_NOT_FOUND.
         """
-        rows = await self._list(id=job_id)
+        rows = await self._list(JobFilter(job_id=job_id), limit=1)
         if not rows:
             raise AmpError(ErrorCode.JOB_NOT_FOUND, f"job '{job_id}' not found", context={"job_id": job_id})
-        return job_from_row(rows[0])
+        return rows[0]
 
-    async def list_page(
-        self, *, states: frozenset[JobState] | None, limit: int, before_id: int | None
-    ) -> tuple[list[Job], bool]:
-        """Return jobs with ids below ``before_id``, the newest first, and whether there are more."""
-        rows = await self._list(states=None if states is None else list(states), before_id=before_id, limit=limit + 1)
-        return [job_from_row(row) for row in rows[:limit]], len(rows) > limit
+    async def list_page(self, wanted: JobFilter, *, limit: int) -> tuple[list[Job], bool]:
+        """Return at most ``limit`` of the ``wanted`` jobs, the newest first, and whether there are more."""
+        jobs = await self._list(wanted, limit=limit + 1)
+        return jobs[:limit], len(jobs) > limit
 
     async def list_of_dataset(self, namespace: str, name: str, manifest_hash: str) -> list[Job]:
-        """Return the jobs of a dataset's manifest, the newest first."""
-        rows = await self._list(namespace=namespace, name=name, manifest_hash=manifest_hash)
-        return [job_from_row(row) for row in rows]
+        """Return the jobs of a dataset's manifest, the newest first. There is one, unless it was removed."""
+        wanted = JobFilter(dataset_namespace=namespace, dataset_name=name, manifest_hash=manifest_hash)
+        return await self._list(wanted, limit=1000)
 
-    async def _list(self, **filters: Any) -> list[Row]:
-        parameters = dict.fromkeys(("id", "states", "before_id", "namespace", "name", "manifest_hash"))
-        parameters |= {"limit": 1000, "lease_seconds": self._lease_seconds} | filters
-        return await self._db.fetch_all(sql("jobs", "list_jobs"), parameters)
+    async def _list(self, wanted: JobFilter, *, limit: int) -> list[Job]:
+        query = sql("jobs", "list_jobs").replace("{chosen}", wanted.rows())
+        parameters = wanted.parameters() | {"limit": limit, "lease_seconds": self._lease_seconds}
+        return [job_from_row(row) for row in await self._db.fetch_all(query, parameters)]
 
     async def request_stop(self, job_id: int, *, actor: str) -> Job:
         """Ask for the end of a job; asking again, or asking a job that has ended, changes nothing.
@@ -108,9 +132,10 @@ class JobStore:
         """
         async with self._db.transaction() as connection:
             await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})
-            moved = await apply_transition(connection, Transition.REQUEST_STOP, job_id=job_id, actor=actor)
-            if moved is not None and moved["worker_id"] is not None:
-                await notification.notify_worker(connection, moved["worker_id"], job_id, "STOP")
+            change = Change(job_id, actor)
+            moved = await apply_transition(connection, Transition.REQUEST_STOP, change, stop_seconds=self._stop_seconds)
+        if moved is not None and moved["worker_id"] is not None:
+            self._notifier.hint(JobAction(moved["worker_id"], job_id, "STOP"))
         return await self.get(job_id)
 
     async def delete(self, job_id: int, *, actor: str) -> bool:
@@ -118,8 +143,11 @@ class JobStore:
 
         :raises AmpError: JOB_CONFLICT when it has not ended.
         """
-        if await self._delete(TERMINAL_STATES, actor=actor, job_id=job_id):
-            return True
+        parameters = {"job_id": job_id, "actor": actor, "terminal_states": list(TERMINAL_STATES)}
+        async with self._db.transaction() as connection:
+            await connection.execute(sql("jobs", "lock_job"), parameters)
+            if await (await connection.execute(sql("jobs", "delete_job"), parameters)).fetchone() is not None:
+                return True
         try:
             job = await self.get(job_id)
         except AmpError as error:
@@ -134,53 +162,53 @@ class JobStore:
 
     async def delete_in_states(self, states: Iterable[JobState], *, actor: str) -> int:
         """Delete the jobs in ``states`` (terminal ones) and return how many there were."""
-        return await self._delete(frozenset(states) & TERMINAL_STATES, actor=actor, job_id=None)
-
-    async def _delete(self, states: frozenset[JobState], *, actor: str, job_id: int | None) -> int:
         highest = await self._db.fetch_one(sql("jobs", "highest_job_id"))
-        parameters = {
-            "states": list(states),
-            "id": job_id,
-            "actor": actor,
-            "max_id": highest["id"] if highest else 0,
-        }
-        total = 0
-        while True:
-            async with self._db.transaction() as connection:
-                if job_id is not None:  # not to be passed over when another one has it locked
-                    await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})
-                row = await (await connection.execute(sql("jobs", "delete_jobs"), parameters)).fetchone()
-            deleted = int(row["deleted"]) if row else 0
-            total += deleted
-            if not deleted:
-                return total
+        max_id = highest["id"] if highest else 0
+        doomed = sorted(frozenset(states) & TERMINAL_STATES)
+        return sum([await self._delete_in_state(state, max_id=max_id, actor=actor) for state in doomed])
 
-    async def events(self, job_id: int) -> list[JobEvent]:
-        """Return the history of a job, oldest first; that of a deleted job too, while it is kept.
+    async def _delete_in_state(self, state: JobState, *, max_id: int, actor: str) -> int:
+        total, after_id = 0, 0
+        while True:
+            parameters = {"state": state, "after_id": after_id, "max_id": max_id, "actor": actor}
+            row = await self._db.fetch_one(sql("jobs", "delete_jobs"), parameters)
+            if row is None or not row["deleted"]:
+                return total
+            total += int(row["deleted"])
+            after_id = row["last_id"]
+
+    async def events(self, job_id: int, *, limit: int = MOST_EVENTS, after_id: int = 0) -> tuple[list[JobEvent], bool]:
+        """Return a page of the history of a job, oldest first, from after an event, and whether there is more; that of
+        a deleted job too, while it is kept.
 
         :raises AmpError: JOB_NOT_FOUND when there neither is nor was such a job.
         """
-        rows = await self._db.fetch_all(sql("jobs", "list_events"), {"job_id": job_id, "event_id": None})
-        if not rows:
+        parameters = {"job_id": job_id, "after_id": after_id, "limit": limit + 1}
+        rows = await self._db.fetch_all(sql("jobs", "list_events"), parameters)
+        if not rows and not (after_id and await self._has_events(job_id)):
             await self.get(job_id)
-        return [event_from_row(row) for row in rows]
+        return [event_from_row(row) for row in rows[:limit]], len(rows) > limit
 
     async def event(self, job_id: int, event_id: int) -> JobEvent:
         """Return one event of a job.
 
         :raises AmpError: JOB_NOT_FOUND, EVENT_NOT_FOUND.
         """
-        row = await self._db.fetch_one(sql("jobs", "list_events"), {"job_id": job_id, "event_id": event_id})
+        row = await self._db.fetch_one(sql("jobs", "get_event"), {"job_id": job_id, "event_id": event_id})
         if row is None:
-            await self.events(job_id)
+            await self.events(job_id, limit=1)
             raise AmpError(ErrorCode.EVENT_NOT_FOUND, f"event '{event_id}' not found for job '{job_id}'")
         return event_from_row(row)
 
+    async def _has_events(self, job_id: int) -> bool:
+        parameters = {"job_id": job_id, "after_id": 0, "limit": 1}
+        return await self._db.fetch_one(sql("jobs", "list_events"), parameters) is not None
 
-def _same_options(row: Row, deployment: Deployment) -> bool:
-    return bool(
-        row["input"] == deployment.input
-        and row["worker_selector"] == deployment.worker_selector
-        and row["priority"] == deployment.priority
-        and row["retries"] == deployment.retries
-    )
+
+def _same_options(row: Row, wanted: dict[str, Any]) -> bool:
+    plain = all(row[name] == wanted[name] for name in ("worker_selector", "priority", "retries"))
+    return plain and all(row[name] == wanted[name].obj for name in ("input", "retry_policy"))
+
+
+async def _same_dependencies(connection: Connection, job_id: int, deployment: Deployment) -> bool:
+    return await list_references(connection, job_id) == {each.reference for each in deployment.depends_on}

@@ -1,15 +1,20 @@
-"""The one place that changes a job's state in the database: the transition table made SQL."""
+"""The one place that changes the state of jobs in the database: the transition table made SQL."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from ampd.jobs.dependencies import release_dependents
 from ampd.jobs.models import Lease
-from ampd.jobs.states import HELD_STATES, TERMINAL_STATES, Transition, targets
+from ampd.jobs.states import HELD_STATES, TERMINAL_STATES, JobState, Transition, targets
 from ampd.metadata_db import Connection, Row, sql
 
+# How long a stop may last before it is forced (seconds), unless the configuration says otherwise.
+DEFAULT_STOP_SECONDS = 60.0
 # How the attempt ended, when the job did not end with it.
 _OUTCOMES = {
     Transition.RETRY: "RETRYING",
@@ -18,42 +23,70 @@ _OUTCOMES = {
 }
 
 
-async def apply_transition(
+@dataclass(frozen=True)
+class Change:
+    """A transition of one job. With a ``lease`` (every write of a worker) it counts only while that is the current one.
+
+    ``delay_seconds`` and ``retry_count`` are those of a retry; None leaves what is there.
+    """
+
+    job_id: int
+    actor: str
+    lease: Lease | None = None
+    delay_seconds: float | None = None
+    retry_count: int | None = None
+    error: dict[str, Any] | None = None
+    detail: dict[str, Any] | None = None
+
+
+async def apply_transitions(
     connection: Connection,
     transition: Transition,
+    changes: Sequence[Change],
     *,
-    actor: str,
-    job_id: int | None = None,
-    lease: Lease | None = None,
-    delay_seconds: float | None = None,
-    retry_count: int | None = None,
     lost_workers: int = 0,
-    error: dict[str, Any] | None = None,
     clear_error: bool = False,
-    detail: dict[str, Any] | None = None,
-) -> Row | None:
-    """Apply ``transition`` inside the caller's transaction: state, attempt, execution and event together.
+    stop_seconds: float = DEFAULT_STOP_SECONDS,
+) -> list[Row]:
+    """Apply ``transition`` to jobs inside the caller's transaction: states, attempts, executions and events together.
 
-    With a ``lease`` (every write of a worker) it counts only while that lease is the current one. None: nothing has
-    changed, because the job is in no state that the table allows, or the lease is stale.
+    Returns a row for each job that has moved. The others are in no state that the table allows, or their lease is
+    stale: of them nothing has changed. A completion also releases the jobs that waited for it.
     """
     moves = targets(transition)
     parameters = {
-        "job_id": lease.job_id if lease else job_id,
-        "lease_epoch": lease.lease_epoch if lease else None,
-        "incarnation": lease.incarnation if lease else None,
-        "node_id": lease.worker_id if lease else None,
-        "actor": actor,
+        "job_ids": [change.job_id for change in changes],
+        "lease_epochs": [change.lease and change.lease.lease_epoch for change in changes],
+        "incarnations": [change.lease and change.lease.incarnation for change in changes],
+        "node_ids": [change.lease and change.lease.worker_id for change in changes],
+        "actors": [change.actor for change in changes],
+        "delays": [change.delay_seconds for change in changes],
+        "retry_counts": [change.retry_count for change in changes],
+        "errors": [_jsonb(change.error) for change in changes],
+        "details": [_jsonb(change.detail) for change in changes],
         "from_states": list(moves),
         "to_states": list(moves.values()),
         "held_states": list(HELD_STATES),
         "terminal_states": list(TERMINAL_STATES),
-        "delay_seconds": delay_seconds,
-        "retry_count": retry_count,
         "lost_workers": lost_workers,
-        "error": None if error is None else Jsonb(error),
         "clear_error": clear_error,
-        "detail": None if detail is None else Jsonb(detail),
+        "stop_seconds": stop_seconds,
         "outcome": _OUTCOMES.get(transition),
     }
-    return await (await connection.execute(sql("jobs", "transition"), parameters)).fetchone()
+    moved = await (await connection.execute(sql("jobs", "transition"), parameters)).fetchall()
+    completed = [row for row in moved if row["state"] == JobState.COMPLETED]
+    if completed:
+        await release_dependents(connection, completed)
+    return moved
+
+
+async def apply_transition(
+    connection: Connection, transition: Transition, change: Change, **options: Any
+) -> Row | None:
+    """Apply ``transition`` to one job; None when nothing has changed. See :func:`apply_transitions`."""
+    moved = await apply_transitions(connection, transition, [change], **options)
+    return moved[0] if moved else None
+
+
+def _jsonb(value: dict[str, Any] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.models import Lease, Worker, worker_from_row
+from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.states import JobState
 from ampd.jobs.store import DEFAULT_LEASE_SECONDS
 from ampd.metadata_db import MetadataDb, sql
@@ -38,11 +40,14 @@ def validate_node_id(text: str) -> str:
 
 
 class WorkerStore:
-    """The workers of one metadata database, for reading."""
+    """The workers of one metadata database, as an operator sees them."""
 
-    def __init__(self, db: MetadataDb, *, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
+    def __init__(
+        self, db: MetadataDb, *, lease_seconds: float = DEFAULT_LEASE_SECONDS, notifier: Notifier | None = None
+    ) -> None:
         self._db = db
         self._lease_seconds = lease_seconds
+        self._notifier = notifier or Notifier(db)
 
     async def list_all(self) -> list[Worker]:
         """Return all workers, dead ones too, the newest registration first."""
@@ -57,6 +62,16 @@ class WorkerStore:
         if not workers:
             raise AmpError(ErrorCode.WORKER_NOT_FOUND, f"worker '{node_id}' not found")
         return workers[0]
+
+    async def set_cordoned(self, node_id: str, *, cordoned: bool) -> Worker:
+        """Keep work away from a worker, also over its restarts, or let it come again. The worker hands back what it
+        has.
+
+        :raises AmpError: WORKER_NOT_FOUND.
+        """
+        await self._db.execute(sql("jobs", "set_cordoned"), {"node_id": node_id, "cordoned": cordoned})
+        self._notifier.hint(PLACE)
+        return await self.get(node_id)
 
     async def _list(self, node_id: str | None) -> list[Worker]:
         parameters = {"node_id": node_id, "lease_seconds": self._lease_seconds}
@@ -74,6 +89,18 @@ class WantedJob:
     def lease(self, identity: WorkerIdentity) -> Lease:
         """Return the lease that goes with it."""
         return Lease(self.job_id, self.lease_epoch, identity.node_id, identity.incarnation)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat brings back: the jobs of this process, and whether an operator keeps work away from it.
+
+    ``sent_at`` is the monotonic time (seconds) before which everything that was committed is in it.
+    """
+
+    sent_at: float
+    wanted: list[WantedJob]
+    cordoned: bool
 
 
 @dataclass(frozen=True)
@@ -113,7 +140,11 @@ class WorkerSession:
             "holds_name_lock": holds_name_lock,
             "lease_seconds": self._lease_seconds,
         }
-        if self._execute("register_worker", **parameters) is None:
+        with self._connection.transaction():
+            # Of two that take a stale name at once the later one must see the heartbeat of the first.
+            self._execute("lock_name")
+            registered = self._execute("register_worker", **parameters)
+        if registered is None:
             node_id = self._identity.node_id
             raise AmpError(
                 ErrorCode.NODE_ID_IN_USE,
@@ -122,11 +153,12 @@ class WorkerSession:
             )
         return holds_name_lock
 
-    def beat(self) -> list[WantedJob]:
+    def beat(self) -> Beat:
         """Send a heartbeat and return what the worker should be doing.
 
         :raises AmpError: NODE_ID_IN_USE when another process has taken the name.
         """
+        sent_at = time.monotonic()
         row = self._execute("beat")
         if row is None:
             node_id = self._identity.node_id
@@ -134,10 +166,8 @@ class WorkerSession:
                 ErrorCode.NODE_ID_IN_USE,
                 f"another process has taken the node id '{node_id}'; this one lets go of its jobs and ends",
             )
-        return [
-            WantedJob(job_id=wanted["job_id"], state=JobState(wanted["state"]), lease_epoch=wanted["lease_epoch"])
-            for wanted in row["wanted"]
-        ]
+        wanted = [WantedJob(each["job_id"], JobState(each["state"]), each["lease_epoch"]) for each in row["wanted"]]
+        return Beat(sent_at=sent_at, wanted=wanted, cordoned=row["cordoned"])
 
     def set_draining(self) -> None:
         """Ask for no new work."""

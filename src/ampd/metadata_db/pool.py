@@ -18,8 +18,11 @@ from ampd.telemetry import redact
 # Every session speaks UTC and gives up on a statement or a lock that hangs: no await on the database is without an end.
 # A process that freezes inside a transaction loses it, and its locks, within about a lease: it must not keep a job from
 # being rescued. Our transactions never wait for anything but the database.
+# Plans are made for the values of each call: a plan for all values knows neither how many ids it gets nor which states,
+# and would pass over the partial indexes.
 SESSION_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s"
+    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s "
+    "-c plan_cache_mode=force_custom_plan"
 )
 CONNECT_TIMEOUT_SECONDS = 5
 # How long a transaction may take, with all its waits, and how long the check of a connection before its use.
@@ -117,6 +120,11 @@ class MetadataDb:
                         yield connection
         except AWAY as error:
             raise unreachable(self.url, error) from error
+
+    async def execute(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> None:
+        """Run one statement in its own transaction; its rows are of no interest."""
+        async with self.transaction() as connection:
+            await connection.execute(query, parameters)
 
     async def fetch_all(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[Row]:
         """Run one statement in its own transaction and return its rows."""

@@ -15,7 +15,7 @@ import structlog
 from psycopg.rows import dict_row
 
 from ampd.errors import AmpError, describe_exception
-from ampd.jobs import WantedJob, WorkerIdentity, WorkerSession
+from ampd.jobs import Beat, WorkerIdentity, WorkerSession
 from ampd.metadata_db.deadline import cut_thread_after
 from ampd.metadata_db.pool import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS, TCP_OPTIONS, unreachable
 
@@ -49,7 +49,7 @@ class Heartbeat:
         info: dict[str, Any],
         slots: int,
         settings: HeartbeatSettings,
-        on_beat: Callable[[list[WantedJob]], None],
+        on_beat: Callable[[Beat], None],
         on_end: Callable[[AmpError], None],
     ) -> None:
         self._url = url
@@ -150,7 +150,6 @@ class Heartbeat:
         return WorkerSession(self._connection, self._identity, lease_seconds=self._settings.lease_seconds)
 
     def _beat(self, session: WorkerSession) -> None:
-        sent_at = time.monotonic()
         assert self._connection is not None  # noqa: S101 - the session stands on it
         with cut_thread_after(self._connection, self._settings.lease_seconds):
             if not self._holds_name_lock:
@@ -158,9 +157,9 @@ class Heartbeat:
                 self._holds_name_lock = session.take_name_lock()
             if self._draining.is_set():
                 session.set_draining()
-            wanted = session.beat()
-        self._trusted_until = sent_at + self._settings.lease_seconds
-        self._on_beat(wanted)
+            beat = session.beat()
+        self._trusted_until = beat.sent_at + self._settings.lease_seconds
+        self._on_beat(beat)
 
     def _leave(self, session: WorkerSession | None) -> None:
         try:

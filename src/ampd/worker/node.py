@@ -11,17 +11,18 @@ from typing import Any
 
 import structlog
 
-from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.errors import AmpError
 from ampd.jobs import (
-    JobContext,
+    Beat,
+    JobAction,
     JobHandler,
     JobState,
-    Lease,
     LeasedJobs,
-    StartedJob,
+    Notifier,
     WantedJob,
     WorkerIdentity,
-    place_due_jobs,
+    claim_jobs,
+    force_overdue_stops,
     rescue_jobs_of_lost_workers,
 )
 from ampd.jobs.notification import CHANNEL, parse_action
@@ -29,10 +30,9 @@ from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.listen import listen
 from ampd.tasks import cancel_all
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
+from ampd.worker.runner import JobRunner, RunningJob
 
 _log = structlog.get_logger(__name__)
-
-_WRITE_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,6 @@ class WorkerSettings:
     drain_timeout_seconds: float = 30.0
 
 
-@dataclass
-class _RunningJob:
-    lease: Lease
-    stop: asyncio.Event
-    task: asyncio.Task[None]
-    outcome_is_being_written: bool = False
-
-
 class WorkerNode:
     """One worker process. ``handlers`` run jobs by kind; ``info`` is its build data."""
 
@@ -67,16 +59,23 @@ class WorkerNode:
         settings: WorkerSettings,
         *,
         info: dict[str, Any],
+        notifier: Notifier | None = None,
     ) -> None:
         self._db = db
         self._identity = identity
-        self._handlers = handlers
         self._leased_jobs = leased_jobs
         self._settings = settings
-        self._running: dict[int, _RunningJob] = {}
-        self._wanted: asyncio.Queue[list[WantedJob]] = asyncio.Queue()
+        self._notifier = notifier or Notifier(db)
+        self._beats: asyncio.Queue[Beat] = asyncio.Queue()
         self._ended: asyncio.Future[AmpError] = asyncio.get_running_loop().create_future()
-        self._draining = False
+        self._may_claim = asyncio.Event()
+        # Claims are counted so that a beat that was sent during one is not misread: see `_is_ours_to_run`.
+        self._claims_begun = 0
+        self._claims_ended = 0
+        self._suspects: dict[tuple[int, int], int] = {}
+        self._ends = False
+        self._cordoned = False
+        self._forced_end: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(
             db.url,
@@ -84,8 +83,11 @@ class WorkerNode:
             info=info,
             slots=settings.slots,
             settings=settings.heartbeat,
-            on_beat=lambda wanted: _call(loop, self._wanted.put_nowait, wanted),
+            on_beat=lambda beat: _call(loop, self._beats.put_nowait, beat),
             on_end=lambda error: _call(loop, self._end, error),
+        )
+        self._runner = JobRunner(
+            handlers, leased_jobs, lease_is_valid=self._heartbeat.is_trusted, on_end=self._may_claim.set
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -96,7 +98,8 @@ class WorkerNode:
         """
         await asyncio.to_thread(self._heartbeat.start)
         _log.info("worker.registered", node_id=self._identity.node_id, slots=self._settings.slots)
-        loops = [asyncio.ensure_future(loop) for loop in (self._reconcile(), self._listen(), self._rescue())]
+        coroutines = (self._reconcile(), self._claim(), self._listen(), self._rescue())
+        loops = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         stopping = asyncio.ensure_future(stop.wait())
         try:
             waited: set[asyncio.Future[Any]] = {*loops, stopping, self._ended}
@@ -107,7 +110,7 @@ class WorkerNode:
                 finished.result()  # a loop ends only by an error: let it be seen
         finally:
             await cancel_all((*loops, stopping))
-            await self._cancel_jobs()
+            await self._runner.cancel(seconds=self._settings.heartbeat.lease_seconds)
             await asyncio.to_thread(self._heartbeat.stop)
         if self._ended.done():
             raise self._ended.result()
@@ -116,114 +119,78 @@ class WorkerNode:
         if not self._ended.done():
             self._ended.set_result(error)
 
+    @property
+    def _takes_work(self) -> bool:
+        return not self._ends and not self._cordoned
+
+    # --- what should run here
+
     async def _reconcile(self) -> None:
         """Make what runs here equal to what each heartbeat says should run."""
         while True:
-            wanted = await self._wanted.get()
-            for job in wanted:
-                await self._reconcile_job(job)
-            self._drop_unwanted({(job.job_id, job.lease_epoch) for job in wanted})
-            if not self._draining and len(self._running) < self._settings.slots:
-                await self._guard(self._place())
+            beat = await self._beats.get()
+            self._set_cordoned(beat.cordoned)
+            for wanted in beat.wanted:
+                await self._reconcile_job(wanted)
+            keys = {(wanted.job_id, wanted.lease_epoch) for wanted in beat.wanted}
+            self._suspects = {key: claims for key, claims in self._suspects.items() if key in keys}
+            for job in self._runner.jobs():
+                if (job.lease.job_id, job.lease.lease_epoch) not in keys and job.since < beat.sent_at:
+                    self._runner.drop(job)
+            self._may_claim.set()
 
-    async def _place(self) -> None:
-        """Place jobs ourselves, so that work goes on when no controller is there."""
-        if await place_due_jobs(self._db, lease_seconds=self._settings.heartbeat.lease_seconds):
-            self._heartbeat.beat_now()
-
-    async def _reconcile_job(self, job: WantedJob) -> None:
-        running = self._running.get(job.job_id)
-        if running is not None and running.lease.lease_epoch == job.lease_epoch:
-            if job.state is JobState.STOP_REQUESTED and not running.stop.is_set():
-                running.stop.set()
-                await self._guard(self._leased_jobs.acknowledge_stop(running.lease))
+    async def _reconcile_job(self, wanted: WantedJob) -> None:
+        running = self._runner.get(wanted.job_id)
+        if running is not None and running.lease.lease_epoch == wanted.lease_epoch:
+            if wanted.state is JobState.STOP_REQUESTED:
+                await self._stop(running)
             return
-        lease = job.lease(self._identity)
-        if job.state is not JobState.SCHEDULED:
-            # Ours by the database, but not running here: its outcome could not be written. Another attempt goes on.
-            await self._guard(self._leased_jobs.hand_back(lease))
-        elif self._draining:
+        lease = wanted.lease(self._identity)
+        if wanted.state is not JobState.SCHEDULED:
+            if self._is_stranded(wanted):
+                # Ours by the database, but not running here: its outcome could not be written. Another attempt goes on.
+                await self._guard(self._leased_jobs.hand_back(lease))
+        elif not self._takes_work:
             await self._guard(self._leased_jobs.unassign(lease))
         elif running is None:
-            self._start(lease)
+            self._runner.begin(lease)
 
-    def _drop_unwanted(self, wanted: set[tuple[int, int]]) -> None:
-        for job_id, running in self._running.items():
-            is_wanted = (job_id, running.lease.lease_epoch) in wanted
-            if not is_wanted and not running.outcome_is_being_written:
-                _log.warning("job.lease_lost", job_id=job_id, lease_epoch=running.lease.lease_epoch)
-                running.task.cancel()
+    def _is_stranded(self, wanted: WantedJob) -> bool:
+        """Tell whether a job that is not here will not come any more: every claim that could have brought it, begun
+        before it was first seen, has ended.
+        """
+        first_seen = self._suspects.setdefault((wanted.job_id, wanted.lease_epoch), self._claims_begun)
+        return self._claims_ended >= first_seen
 
-    def _start(self, lease: Lease) -> None:
-        stop = asyncio.Event()
-        task = asyncio.create_task(self._run_job(lease, stop), name=f"job {lease.job_id}")
-        self._running[lease.job_id] = _RunningJob(lease, stop, task)
-        task.add_done_callback(lambda ended: self._forget(lease, ended))
+    async def _stop(self, running: RunningJob) -> None:
+        if not running.stop.is_set() or running.gives_back:
+            running.stop.set()
+            await self._guard(self._leased_jobs.acknowledge_stop(running.lease))
 
-    def _forget(self, lease: Lease, ended: asyncio.Task[None]) -> None:
-        if not ended.cancelled() and ended.exception() is not None:
-            _log.error("job.outcome_lost", job_id=lease.job_id, exc_info=ended.exception())
-        running = self._running.get(lease.job_id)
-        if running is not None and running.lease == lease:
-            del self._running[lease.job_id]
-        self._heartbeat.beat_now()  # a slot is free
+    # --- more work
 
-    async def _run_job(self, lease: Lease, stop: asyncio.Event) -> None:
-        with structlog.contextvars.bound_contextvars(job_id=lease.job_id, lease_epoch=lease.lease_epoch):
-            try:
-                started = await self._leased_jobs.start(lease)
-            except AmpError as error:
-                _log.warning("job.start_failed", error=error.message)
-                return
-            if started is None:
-                _log.info("job.start_refused")
-                return
-            _log.info("job.started", kind=started.kind)
-            outcome = await self._outcome(started, stop)
-            self._running[lease.job_id].outcome_is_being_written = True
-            written = await self._write_outcome(lease, outcome)
-            _log.info("job.left", outcome=outcome.__name__, written=written)
-
-    async def _outcome(self, started: StartedJob, stop: asyncio.Event) -> Callable[[Lease], Awaitable[bool]]:
-        """Run the handler and return what is to be written of its end."""
-        jobs = self._leased_jobs
-        try:
-            handler = self._handlers.get(started.kind)
-            if handler is None:
-                known = ", ".join(sorted(self._handlers))
-                raise AmpError(
-                    ErrorCode.UNKNOWN_JOB_KIND, f"this worker runs no jobs of kind {started.kind!r}; it knows {known}"
-                )
-            context = JobContext(started.lease, started.input, stop, self._heartbeat.is_trusted)
-            if await handler.run(context):
-                return jobs.complete
-            return jobs.hand_back if self._draining else jobs.stop
-        except asyncio.CancelledError:
-            if not self._draining:
-                raise  # the lease is lost: there is nothing that we may write
-            return jobs.hand_back
-        except AmpError as error:
-            _log.warning("job.failed", code=error.code, error=error.message, recoverable=error.recoverable)
-            return _failure(jobs, error)
-        except Exception as error:
-            _log.exception("job.crashed")
-            crash = AmpError(
-                ErrorCode.HANDLER_CRASHED,
-                f"the handler of kind {started.kind!r} crashed: {describe_exception(error)}. This is a defect; "
-                "the worker's log has the details",
-            )
-            return _failure(jobs, crash)
-
-    async def _write_outcome(self, lease: Lease, write: Callable[[Lease], Awaitable[bool]]) -> bool:
-        """Write the outcome; while the database is away try again for as long as the lease can be ours."""
+    async def _claim(self) -> None:
+        """Place due jobs when something has changed and a slot is free, so that work goes on without a controller too;
+        those that fall to us begin at once.
+        """
         while True:
-            try:
-                return await write(lease)
-            except AmpError as error:
-                if not self._heartbeat.is_trusted():
-                    _log.warning("job.outcome_lost", error=error.message)
-                    return False
-            await asyncio.sleep(_WRITE_PAUSE_SECONDS)
+            await self._may_claim.wait()
+            self._may_claim.clear()
+            if self._takes_work and len(self._runner) < self._settings.slots:
+                await self._guard(self._claim_once())
+
+    async def _claim_once(self) -> None:
+        self._claims_begun += 1
+        try:
+            claim = await claim_jobs(self._db, self._identity, lease_seconds=self._settings.heartbeat.lease_seconds)
+            for job in claim.started:
+                self._runner.begin(job.lease, job)
+        finally:
+            self._claims_ended += 1
+        for lease in claim.placed_elsewhere:
+            self._notifier.hint(JobAction(lease.worker_id, lease.job_id, "START"))
+        if claim.started or claim.placed_elsewhere:
+            self._may_claim.set()  # there may be more
 
     async def _listen(self) -> None:
         """Follow hints; whatever they say, the next heartbeat brings the truth."""
@@ -232,20 +199,18 @@ class WorkerNode:
             if payload is not None and action is None:
                 _log.warning("notification.malformed", payload=payload[:200])
             elif action is None or action.node_id in {None, self._identity.node_id}:
+                self._may_claim.set()
                 self._heartbeat.beat_now()
 
     async def _rescue(self) -> None:
-        """The last net: take back jobs of dead workers, also when no controller is there. First of all our own
-        predecessor's.
+        """The last net: take back jobs of dead workers, and force overdue stops, also when no controller is there.
+        First of all our own predecessor's.
         """
+        actor = f"worker:{self._identity.node_id}"
+        lease_seconds = self._settings.heartbeat.lease_seconds
         while True:
-            await self._guard(
-                rescue_jobs_of_lost_workers(
-                    self._db,
-                    lease_seconds=self._settings.heartbeat.lease_seconds,
-                    actor=f"worker:{self._identity.node_id}",
-                )
-            )
+            await self._guard(rescue_jobs_of_lost_workers(self._db, lease_seconds=lease_seconds, actor=actor))
+            await self._guard(force_overdue_stops(self._db, actor=actor))
             self._heartbeat.beat_now()
             await asyncio.sleep(self._settings.reconcile_interval_seconds)
 
@@ -256,32 +221,38 @@ class WorkerNode:
         except AmpError as error:
             _log.warning("worker.database_away", error=error.message)
 
+    # --- less work
+
     async def _drain(self) -> None:
         """No new work; finish and commit what is in hand, give the rest back."""
-        _log.info("worker.draining", jobs=len(self._running), timeout_s=self._settings.drain_timeout_seconds)
-        self._draining = True
+        timeout = self._settings.drain_timeout_seconds
+        _log.info("worker.draining", jobs=len(self._runner), timeout_s=timeout)
+        self._ends = True
         self._heartbeat.drain()
-        for running in self._running.values():
-            running.stop.set()
-        tasks = [running.task for running in self._running.values()]
+        tasks = self._runner.give_back()
         if tasks:
-            await asyncio.wait(tasks, timeout=self._settings.drain_timeout_seconds)
+            await asyncio.wait(tasks, timeout=timeout)
 
-    async def _cancel_jobs(self) -> None:
-        tasks = [running.task for running in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            # Time to give the job back; after a lease it is taken back anyway.
-            await asyncio.wait(tasks, timeout=self._settings.heartbeat.lease_seconds)
-        await cancel_all(tasks)
+    def _set_cordoned(self, cordoned: bool) -> None:
+        """Follow an operator who keeps work away, or lets it come again."""
+        if cordoned == self._cordoned:
+            return
+        self._cordoned = cordoned
+        if self._forced_end is not None:
+            self._forced_end.cancel()
+            self._forced_end = None
+        if not cordoned:
+            _log.info("worker.undrained")
+            return
+        _log.info("worker.drained_by_operator", jobs=len(self._runner), timeout_s=self._settings.drain_timeout_seconds)
+        tasks = self._runner.give_back()
+        loop = asyncio.get_running_loop()
+        self._forced_end = loop.call_later(self._settings.drain_timeout_seconds, _cancel, tasks)
 
 
-def _failure(jobs: LeasedJobs, error: AmpError) -> Callable[[Lease], Awaitable[bool]]:
-    async def fail(lease: Lease) -> bool:
-        return await jobs.fail(lease, error)
-
-    return fail
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[Any], None], argument: object) -> None:

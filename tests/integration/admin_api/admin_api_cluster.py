@@ -80,7 +80,7 @@ class Cluster:
     async def start(self, job_id: int) -> Lease:
         """Place the waiting jobs and let the worker start ``job_id``."""
         await place_due_jobs(self.db, lease_seconds=LEASE_SECONDS)
-        lease = next(wanted.lease(self.identity) for wanted in self.session.beat() if wanted.job_id == job_id)
+        lease = next(wanted.lease(self.identity) for wanted in self.session.beat().wanted if wanted.job_id == job_id)
         assert await self.leased.start(lease) is not None
         return lease
 

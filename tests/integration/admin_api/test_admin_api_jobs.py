@@ -38,8 +38,12 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
         "end_block": "100",
         "parallelism": 4,
         "priority": 7,
+        "labels": {"dataset_version": "1.0.0"},
+        "execution_number": 1,
+        "retries": None,
         "retry_count": 0,
         "last_error": None,
+        "depends_on": [],
         "waiting_for": "slot",
     }
 

@@ -21,6 +21,8 @@ OPERATIONS = {
     "/jobs/{id}/events/{event_id}": {"get"},
     "/workers": {"get"},
     "/workers/{id}": {"get"},
+    "/workers/{id}/drain": {"post"},
+    "/workers/{id}/undrain": {"post"},
     "/datasets": {"get", "post"},
     "/datasets/{namespace}/{name}": {"get"},
     "/datasets/{namespace}/{name}/versions": {"get"},

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from ampd.admin_api.deployment import extraction_deployment, require_provider
+from ampd.admin_api.deployment import dependencies_of, extraction_deployment, require_provider
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.models import (
     DatasetJobListBody,
@@ -142,6 +142,8 @@ async def get_revision_manifest(
         *_OF_A_REVISION,
         ErrorCode.INVALID_BODY,
         ErrorCode.ACTIVE_JOB_CONFLICT,
+        ErrorCode.DEPENDENCY_NOT_FOUND,
+        ErrorCode.DEPENDENCY_CYCLE,
         ErrorCode.REQUEST_TOO_LARGE,
         bad_request=ErrorCode.PROVIDER_NOT_FOUND,
     ),
@@ -161,7 +163,9 @@ async def deploy_dataset(
     """
     dataset = await services.datasets.resolve(_reference(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
-    deployment = extraction_deployment(dataset, manifest, body or DeployRequest())
+    request = body or DeployRequest()
+    depends_on = await dependencies_of(services.datasets, request)
+    deployment = extraction_deployment(dataset, manifest, request, depends_on)
     await require_provider(services.providers, manifest)
     job = await services.jobs.deploy(deployment, actor=ACTOR)
     return DeployedBody(job_id=job.id)

@@ -7,9 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from ampd.admin_api.errors import error_responses
+from ampd.admin_api.filters import job_filter
 from ampd.admin_api.models import JobBody, JobEventBody, JobEventListBody, JobListBody, ProgressBody
 from ampd.admin_api.present import event_body, job_body, progress_body
-from ampd.admin_api.requests import MAX_LIMIT, EventId, JobDeleteQuery, JobDeleteRequest, JobId, JobListQuery
+from ampd.admin_api.requests import (
+    MAX_LIMIT,
+    EventId,
+    EventListQuery,
+    JobDeleteQuery,
+    JobDeleteRequest,
+    JobId,
+    JobListQuery,
+)
 from ampd.admin_api.services import ACTOR, Services, ServicesParameter
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import TERMINAL_STATES, JobState, parse_states
@@ -39,16 +48,18 @@ _OF_ONE_JOB = (ErrorCode.INVALID_JOB_ID, ErrorCode.JOB_NOT_FOUND, ErrorCode.META
 )
 async def list_jobs(query: Annotated[JobListQuery, Query()], services: ServicesParameter) -> JobListBody:
     """List one page of jobs, the newest first."""
-    if query.limit < 1:
-        raise AmpError(ErrorCode.LIMIT_INVALID, "limit must be greater than 0")
-    if query.limit > MAX_LIMIT:
-        message = f"limit {query.limit} exceeds maximum allowed limit of {MAX_LIMIT}"
-        raise AmpError(ErrorCode.LIMIT_TOO_LARGE, message)
-    jobs, more = await services.jobs.list_page(
-        states=parse_states(query.status), limit=query.limit, before_id=query.last_job_id
-    )
+    _check_limit(query.limit)
+    jobs, more = await services.jobs.list_page(job_filter(query), limit=query.limit)
     bodies = [job_body(job) for job in jobs]
     return JobListBody(jobs=bodies, next_cursor=bodies[-1].id) if more else JobListBody(jobs=bodies)
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise AmpError(ErrorCode.LIMIT_INVALID, "limit must be greater than 0")
+    if limit > MAX_LIMIT:
+        message = f"limit {limit} exceeds maximum allowed limit of {MAX_LIMIT}"
+        raise AmpError(ErrorCode.LIMIT_TOO_LARGE, message)
 
 
 @router.delete(
@@ -150,11 +161,27 @@ async def get_job_progress(job_id: JobId, services: ServicesParameter) -> Progre
     return progress_body(job, tables, await services.tables.progress_summary(job))
 
 
-@router.get("/{id}/events", operation_id="list_job_events", responses=error_responses(*_OF_ONE_JOB))
-async def list_job_events(job_id: JobId, services: ServicesParameter) -> JobEventListBody:
-    """List the history of a job, oldest first."""
-    events = await services.jobs.events(job_id)
-    return JobEventListBody(job_id=job_id, events=[event_body(event) for event in events])
+@router.get(
+    "/{id}/events",
+    operation_id="list_job_events",
+    response_model_exclude_unset=True,
+    responses=error_responses(
+        *_OF_ONE_JOB,
+        ErrorCode.INVALID_QUERY_PARAMETERS,
+        ErrorCode.LIMIT_INVALID,
+        ErrorCode.LIMIT_TOO_LARGE,
+    ),
+)
+async def list_job_events(
+    job_id: JobId, query: Annotated[EventListQuery, Query()], services: ServicesParameter
+) -> JobEventListBody:
+    """List one page of the history of a job, oldest first; that of a removed job too, while it is kept."""
+    _check_limit(query.limit)
+    events, more = await services.jobs.events(job_id, limit=query.limit, after_id=query.after)
+    bodies = [event_body(event) for event in events]
+    if more:
+        return JobEventListBody(job_id=job_id, events=bodies, next_cursor=bodies[-1].id)
+    return JobEventListBody(job_id=job_id, events=bodies)
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""Workers: look at them."""
+"""Workers: look at them, and keep work away from them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,31 @@ async def list_workers(services: ServicesParameter) -> WorkerListBody:
     return WorkerListBody(workers=[worker_body(worker) for worker in await services.workers.list_all()])
 
 
-@router.get(
-    "/{id}",
-    operation_id="get_worker",
-    responses=error_responses(
-        ErrorCode.INVALID_WORKER_ID, ErrorCode.WORKER_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE
-    ),
-)
+_OF_ONE_WORKER = (ErrorCode.INVALID_WORKER_ID, ErrorCode.WORKER_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE)
+
+
+@router.get("/{id}", operation_id="get_worker", responses=error_responses(*_OF_ONE_WORKER))
 async def get_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
     """Return one worker."""
+    return worker_body(await services.workers.get(_checked(node_id)))
+
+
+@router.post("/{id}/drain", operation_id="drain_worker", responses=error_responses(*_OF_ONE_WORKER))
+async def drain_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
+    """Keep work away from a worker, also over its restarts: it finishes the ranges in hand and hands its jobs back."""
+    return worker_body(await services.workers.set_cordoned(_checked(node_id), cordoned=True))
+
+
+@router.post("/{id}/undrain", operation_id="undrain_worker", responses=error_responses(*_OF_ONE_WORKER))
+async def undrain_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
+    """Let work come to a worker again."""
+    return worker_body(await services.workers.set_cordoned(_checked(node_id), cordoned=False))
+
+
+def _checked(node_id: str) -> str:
     try:
-        validate_node_id(node_id)
+        return validate_node_id(node_id)
     except AmpError as error:
         reason = error.message.split(": ", 1)[-1]
         message = f"invalid worker node ID: {reason} (in {node_id!r})"
         raise RequestRefusedError(ErrorCode.INVALID_WORKER_ID, message, status=400) from None
-    return worker_body(await services.workers.get(node_id))

@@ -15,6 +15,9 @@ app = App(
 )
 
 
+NOTHING: list[str] = []
+
+
 @app.command(name="register", alias="reg")
 def register_dataset(
     name: str,
@@ -52,6 +55,8 @@ def deploy_dataset(
     worker_id: str | None = None,
     verify: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     priority: int | None = None,
+    depends_on: Annotated[list[str], Parameter(negative=(), show_default=False)] = NOTHING,
+    retries: int | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
     """Start the extraction of a dataset. The same options again answer the same job.
@@ -70,6 +75,10 @@ def deploy_dataset(
         Check every block against its commitments; not supported yet, and refused.
     priority
         The higher is placed first; 0 unless given.
+    depends_on
+        What must have completed before: the id of a job, or namespace/name@revision of a dataset. May be repeated.
+    retries
+        How often a failure that may pass is tried again; without limit unless given.
     """
     with admin_api(options, f"failed to deploy dataset {reference}") as client:
         job_id = client.datasets.deploy(
@@ -79,6 +88,8 @@ def deploy_dataset(
             worker_id=worker_id,
             verify=verify,
             priority=priority,
+            depends_on=depends_on,
+            retries=retries,
         )
     text = output.success("Dataset deployed successfully", f"Job ID: {job_id}")
     output.emit({"job_id": job_id}, text, as_json=options.json)

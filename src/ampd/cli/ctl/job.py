@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from ampd.cli.ctl import output
-from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api
+from ampd.cli.ctl.common import DEFAULT_OPTIONS, CommandFailedError, Options, admin_api
 from ampd.cli.ctl.watch import watch_progress
 
 app = App(name="job", alias="jobs", help="Jobs: list, look, stop, remove.")
 
 FAILED = 1
+NO_LABELS: list[str] = []
 
 
 @app.command(name="list", alias="ls")
@@ -21,9 +24,15 @@ def list_jobs(
     limit: Annotated[int | None, Parameter(name=["--limit", "-l"])] = None,
     after: Annotated[int | None, Parameter(name=["--after", "-a"])] = None,
     status: Annotated[str, Parameter(name=["--status", "-s"])] = "active",
+    kind: str | None = None,
+    dataset: str | None = None,
+    worker: str | None = None,
+    label: Annotated[list[str], Parameter(negative=(), show_default=False)] = NO_LABELS,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
-    """List jobs, the newest first.
+    """List jobs, the newest first. Filters that are given together must all fit.
 
     Parameters
     ----------
@@ -33,10 +42,45 @@ def list_jobs(
         Go on after this job (the next cursor of the page before).
     status
         active, terminal, all, or states with commas between: scheduled, running, completed, stopped, error, ...
+    kind
+        Only jobs of this kind, such as extraction.
+    dataset
+        Only jobs of this dataset: namespace/name.
+    worker
+        Only jobs that this worker has, or had last.
+    label
+        Only jobs with this label: key=value. May be repeated.
+    created_after
+        Only jobs created then or later, such as 2026-03-04T10:00:00Z. UTC unless it says otherwise.
+    created_before
+        Only jobs created before.
     """
-    with admin_api(options, "failed to list jobs") as client:
-        page = client.jobs.list(limit=limit, after=after, status=status)
+    failure = "failed to list jobs"
+    with admin_api(options, failure) as client:
+        page = client.jobs.list(
+            limit=limit,
+            after=after,
+            status=status,
+            kind=kind,
+            dataset=dataset,
+            worker_id=worker,
+            labels=_labels(label, failure),
+            created_after=_in_utc(created_after),
+            created_before=_in_utc(created_before),
+        )
     output.emit(page.raw, output.job_list(page), as_json=options.json)
+
+
+def _labels(texts: Sequence[str], failure: str) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    wrong = next((text for text, (key, equals, _) in zip(texts, pairs, strict=True) if not key or not equals), None)
+    if wrong is not None:
+        raise CommandFailedError(failure, [f"--label {wrong}: want key=value"])
+    return {key: value for key, _, value in pairs}
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 @app.command(name="inspect", alias="get")
@@ -83,8 +127,16 @@ def show_progress(
 
 
 @app.command(name="events")
-def show_events(job_id: int, /, *, event_id: int | None = None, options: Options = DEFAULT_OPTIONS) -> None:
-    """Show the history of a job.
+def show_events(
+    job_id: int,
+    /,
+    *,
+    event_id: int | None = None,
+    limit: Annotated[int | None, Parameter(name=["--limit", "-l"])] = None,
+    after: Annotated[int | None, Parameter(name=["--after", "-a"])] = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> None:
+    """Show the history of a job, oldest first: all of it, or a page. That of a removed job too, while it is kept.
 
     Parameters
     ----------
@@ -92,11 +144,19 @@ def show_events(job_id: int, /, *, event_id: int | None = None, options: Options
         Id of the job.
     event_id
         Show this one entry with its details.
+    limit
+        How many entries at most, up to 1000.
+    after
+        Go on after this entry (the next cursor of the page before).
     """
     with admin_api(options, f"failed to get the events of job {job_id}") as client:
         if event_id is not None:
             event = client.jobs.event(job_id, event_id)
             output.emit(event.raw, output.event_details(event), as_json=options.json)
+            return
+        if limit is not None or after is not None:
+            page = client.jobs.event_page(job_id, limit=limit, after=after)
+            output.emit(page.raw, output.event_list(job_id, page.events, page.next_cursor), as_json=options.json)
             return
         events = client.jobs.events(job_id)
     raw = {"job_id": job_id, "events": [event.raw for event in events]}

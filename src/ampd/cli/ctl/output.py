@@ -107,7 +107,10 @@ def _job_lines(job: Job) -> Iterable[str]:
 
 
 def _waiting(job: Job) -> str:
+    unmet = [f"{each.reference} ({each.status or 'missing'})" for each in job.depends_on if each.status != "COMPLETED"]
     reasons = {
+        "dependency": f"{', '.join(unmet)} to complete",
+        "failed_dependency": f"{', '.join(unmet)}, which does not complete by itself",
         "run_at": f"its time, {instant(job.run_at)}",
         "retry": f"retry {job.retry_count}, {instant(job.run_at)}",
         "worker": "a live worker",
@@ -213,10 +216,11 @@ def progress_line(progress: Progress) -> str:
     return "  ".join([f"{progress.job_id} {progress.job_status}", *tables, *pace])
 
 
-def event_list(job_id: int, events: Sequence[Event]) -> str:
+def event_list(job_id: int, events: Sequence[Event], next_cursor: int | None = None) -> str:
     """Return the layout of `job events`."""
     lines = [line for event in events for line in _event_lines(event)]
-    return f"Job ID: {job_id}\n\n{_or_none(lines, 'No events recorded.', 'Events:')}"
+    text = f"Job ID: {job_id}\n\n{_or_none(lines, 'No events recorded.', 'Events:')}"
+    return text if next_cursor is None else f"{text}\n\nNext cursor: {next_cursor}"
 
 
 def _event_lines(event: Event) -> Iterable[str]:
@@ -263,6 +267,7 @@ def worker_details(worker: Worker) -> str:
             f"Created: {instant(worker.created_at)}",
             f"Registered: {instant(worker.registered_at)}",
             f"Heartbeat: {instant(worker.heartbeat_at)}",
+            *(["Draining: yes"] if worker.draining else []),
             "",
             "Worker Info:",
             f"  Version: {worker.info.version}",

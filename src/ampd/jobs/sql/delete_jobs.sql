@@ -1,14 +1,16 @@
--- Jobs in the given states, in batches; their events stay (design section 4.6).
+-- The next portion of the jobs in one state, in the order of their ids; their events stay (design section 4.6).
 WITH doomed AS (
     SELECT id FROM jobs
-    WHERE state = ANY (%(states)s) AND (%(id)s::bigint IS NULL OR id = %(id)s) AND id <= %(max_id)s
+    WHERE state = %(state)s AND id > %(after_id)s AND id <= %(max_id)s
     ORDER BY id
     LIMIT 1000
     FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM jobs USING doomed WHERE jobs.id = doomed.id RETURNING jobs.id, jobs.execution_number, jobs.lease_epoch, jobs.state
+), attempt AS (
+    DELETE FROM job_attempts a USING deleted WHERE a.job_id = deleted.id
 ), event AS (
     INSERT INTO job_events (job_id, actor, event_type, from_state, execution_number, lease_epoch)
     SELECT id, %(actor)s, 'DELETED', state, execution_number, lease_epoch FROM deleted
 )
-SELECT count(*) AS deleted FROM deleted
+SELECT count(*) AS deleted, max(id) AS last_id FROM deleted

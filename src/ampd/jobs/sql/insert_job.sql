@@ -1,8 +1,9 @@
 -- A new job and its first execution; no row when the idempotency key is taken.
 WITH job AS (
-    INSERT INTO jobs (kind, idempotency_key, state, input, labels, worker_selector, priority, retries)
-    VALUES (%(kind)s, %(idempotency_key)s, 'SCHEDULED', %(input)s, %(labels)s, %(worker_selector)s, %(priority)s, %(retries)s)
-    ON CONFLICT (idempotency_key) DO NOTHING
+    INSERT INTO jobs (kind, idempotency_key, state, input, labels, worker_selector, priority, retries, retry_policy, dependencies_met)
+    VALUES (%(kind)s, %(idempotency_key)s, 'SCHEDULED', %(input)s, %(labels)s, %(worker_selector)s, %(priority)s, %(retries)s,
+            %(retry_policy)s, %(dependencies_met)s)
+    ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, input, execution_number, lease_epoch
 ), execution AS (
     INSERT INTO job_executions (job_id, number, input) SELECT id, execution_number, input FROM job

@@ -1,5 +1,6 @@
--- The history of a job, oldest first.
+-- A page of the history of a job, oldest first.
 SELECT id, job_id, created_at, actor, event_type, from_state, node_id, execution_number, lease_epoch, detail
 FROM job_events
-WHERE job_id = %(job_id)s AND (%(event_id)s::bigint IS NULL OR id = %(event_id)s)
+WHERE job_id = %(job_id)s AND id > %(after_id)s
 ORDER BY id
+LIMIT %(limit)s

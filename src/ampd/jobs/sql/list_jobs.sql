@@ -1,25 +1,29 @@
--- One page of jobs, newest first; one row more than the page tells whether there is a next one.
-SELECT j.*, j.run_at <= now() AS due,
+-- A page of jobs, the newest first. Its rows are chosen and limited by newest_jobs.sql or newest_jobs_in_states.sql, put in place of `chosen`.
+SELECT j.*, j.run_at <= now() AS due, dependency.list AS depends_on,
     CASE
         WHEN j.state <> 'SCHEDULED' THEN NULL
+        WHEN NOT j.dependencies_met AND dependency.failed THEN 'failed_dependency'
+        WHEN NOT j.dependencies_met THEN 'dependency'
         WHEN j.run_at > now() AND j.retry_count > 0 THEN 'retry'
         WHEN j.run_at > now() THEN 'run_at'
         WHEN j.worker_id IS NOT NULL THEN 'start'
         WHEN NOT EXISTS (
             SELECT FROM workers w
             JOIN worker_heartbeats h ON h.node_id = w.node_id AND h.incarnation = w.incarnation
-            WHERE h.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AND NOT w.draining
+            WHERE h.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AND NOT w.draining AND NOT w.cordoned
               AND (j.worker_selector IS NULL OR w.node_id = j.worker_selector
                    OR (right(j.worker_selector, 1) = '*' AND starts_with(w.node_id, left(j.worker_selector, -1))))
         ) THEN 'worker'
         ELSE 'slot'
     END AS waiting_for
-FROM jobs j
-WHERE (%(id)s::bigint IS NULL OR j.id = %(id)s)
-  AND (%(states)s::text[] IS NULL OR j.state = ANY (%(states)s))
-  AND (%(before_id)s::bigint IS NULL OR j.id < %(before_id)s)
-  AND (%(manifest_hash)s::text IS NULL
-       OR (j.kind = 'extraction' AND j.input ->> 'dataset_namespace' = %(namespace)s
-           AND j.input ->> 'dataset_name' = %(name)s AND j.input ->> 'manifest_hash' = %(manifest_hash)s))
+FROM ({chosen}) j
+CROSS JOIN LATERAL (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('reference', d.reference, 'job_id', coalesce(other.id, d.depends_on_id), 'status', other.state)
+                              ORDER BY d.reference), '[]') AS list,
+           -- A job that is gone, or ended without having completed, never completes by itself.
+           coalesce(bool_or(other.state IN ('FAILED', 'STOPPED') OR (other.id IS NULL AND d.depends_on_id IS NOT NULL)), false) AS failed
+    FROM job_dependencies d
+    LEFT JOIN jobs other ON other.id = d.depends_on_id OR other.idempotency_key = d.depends_on_key
+    WHERE d.job_id = j.id
+) dependency
 ORDER BY j.id DESC
-LIMIT %(limit)s

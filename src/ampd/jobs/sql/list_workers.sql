@@ -1,5 +1,5 @@
 -- Workers, the newest registration first.
-SELECT w.node_id, w.info, w.slots, w.created_at, w.registered_at, h.heartbeat_at,
+SELECT w.node_id, w.info, w.slots, w.draining OR w.cordoned AS draining, w.created_at, w.registered_at, h.heartbeat_at,
        h.incarnation = w.incarnation AND h.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AS live,
        (SELECT count(*) FROM jobs j WHERE j.worker_id = w.node_id AND j.state IN ('RUNNING', 'STOP_REQUESTED', 'STOPPING'))
            AS running_jobs

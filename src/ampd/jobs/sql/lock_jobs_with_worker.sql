@@ -7,5 +7,5 @@ WHERE j.worker_id IS NOT NULL AND j.state IN ('SCHEDULED', 'RUNNING', 'STOP_REQU
       WHERE h.node_id = j.worker_id AND h.incarnation = j.worker_incarnation
         AND h.heartbeat_at >= now() - make_interval(secs => %(lease_seconds)s))
 ORDER BY j.id
-LIMIT 100
+LIMIT 1000
 FOR UPDATE OF j SKIP LOCKED

@@ -1,2 +1,2 @@
--- A hint to a worker, delivered when the transaction commits.
+-- A hint to whoever listens.
 SELECT pg_notify('job_actions', %(payload)s)

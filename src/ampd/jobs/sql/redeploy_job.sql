@@ -2,7 +2,8 @@
 WITH job AS (
     UPDATE jobs
     SET state = 'SCHEDULED', input = %(input)s, labels = %(labels)s, worker_selector = %(worker_selector)s, priority = %(priority)s,
-        retries = %(retries)s, run_at = now(), retry_count = 0, lost_worker_count = 0, last_error = NULL,
+        retries = %(retries)s, retry_policy = %(retry_policy)s, dependencies_met = %(dependencies_met)s, run_at = now(),
+        retry_count = 0, lost_worker_count = 0, last_error = NULL,
         execution_number = execution_number + 1, worker_id = NULL, worker_incarnation = NULL, updated_at = now()
     WHERE id = %(id)s AND state = ANY (%(from_states)s)
     RETURNING id, input, execution_number, lease_epoch

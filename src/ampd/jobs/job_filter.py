@@ -1,0 +1,65 @@
+"""Which jobs a list shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from ampd.jobs.states import JobState
+from ampd.metadata_db import sql
+
+# A field of the filter, and the condition that it stands for.
+_CONDITIONS: Final[dict[str, LiteralString]] = {
+    "job_id": "id = %(job_id)s",
+    "before_id": "id < %(before_id)s",
+    "kind": "kind = %(kind)s",
+    "worker_id": "worker_id = %(worker_id)s",
+    "labels": "labels @> %(labels)s",
+    "created_after": "created_at >= %(created_after)s",
+    "created_before": "created_at < %(created_before)s",
+    "dataset_namespace": "kind = 'extraction' AND input ->> 'dataset_namespace' = %(dataset_namespace)s",
+    "dataset_name": "input ->> 'dataset_name' = %(dataset_name)s",
+    "manifest_hash": "input ->> 'manifest_hash' = %(manifest_hash)s",
+}
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """What listed jobs have in common; None asks for nothing. ``states`` None means all of them.
+
+    ``labels`` must all be there. ``created_after`` counts itself, ``created_before`` does not. ``before_id`` is the
+    page's cursor: jobs with smaller ids.
+    """
+
+    states: frozenset[JobState] | None = None
+    job_id: int | None = None
+    before_id: int | None = None
+    kind: str | None = None
+    worker_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    dataset_namespace: str | None = None
+    dataset_name: str | None = None
+    manifest_hash: str | None = None
+
+    def rows(self) -> LiteralString:
+        """Return the SELECT that gives at most ``%(limit)s`` of the rows, the newest first.
+
+        Each state is read by itself, along its own index: a state that few jobs are in is found at once also where
+        millions are in others.
+        """
+        wanted = [condition for name, condition in _CONDITIONS.items() if getattr(self, name)]
+        operation = "newest_jobs" if self.states is None else "newest_jobs_in_states"
+        return sql("jobs", operation).replace("{conditions}", " AND ".join(wanted) or "true")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values that go with :meth:`rows`, but for ``limit``."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS}
+        return values | {
+            "states": None if self.states is None else sorted(self.states),
+            "labels": Jsonb(self.labels),
+        }

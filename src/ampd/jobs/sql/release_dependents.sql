@@ -1,0 +1,9 @@
+-- Of some locked jobs, those whose dependencies have all completed wait for nothing but a worker from now on.
+UPDATE jobs j
+SET dependencies_met = true, updated_at = now()
+WHERE j.id = ANY (%(job_ids)s::bigint[]) AND j.state = 'SCHEDULED' AND NOT j.dependencies_met
+  AND NOT EXISTS (
+      SELECT FROM job_dependencies d
+      LEFT JOIN jobs other ON other.id = d.depends_on_id OR other.idempotency_key = d.depends_on_key
+      WHERE d.job_id = j.id AND other.state IS DISTINCT FROM 'COMPLETED')
+RETURNING j.id

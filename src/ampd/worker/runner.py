@@ -1,0 +1,172 @@
+"""The jobs that run in a worker process: a task for each, from its start to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.jobs import JobContext, JobHandler, Lease, LeasedJobs, StartedJob
+from ampd.tasks import cancel_all
+
+_log = structlog.get_logger(__name__)
+
+_WRITE_PAUSE_SECONDS = 0.5
+Outcome = Callable[[Lease], Awaitable[bool]]
+
+
+@dataclass
+class RunningJob:
+    """A job in this process. ``since`` is the monotonic time (seconds) at which it came here; ``gives_back`` says that
+    another worker shall go on with it.
+    """
+
+    lease: Lease
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    since: float = field(default_factory=time.monotonic)
+    gives_back: bool = False
+    outcome_is_being_written: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class JobRunner:
+    """Runs jobs by the handler of their kind, and writes how they ended.
+
+    ``lease_is_valid`` tells whether this process may still write; ``on_end`` is called when a slot has become free.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, JobHandler],
+        leased_jobs: LeasedJobs,
+        *,
+        lease_is_valid: Callable[[], bool],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._handlers = handlers
+        self._leased_jobs = leased_jobs
+        self._lease_is_valid = lease_is_valid
+        self._on_end = on_end
+        self._running: dict[int, RunningJob] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def get(self, job_id: int) -> RunningJob | None:
+        """Return the job with this id, if it is here."""
+        return self._running.get(job_id)
+
+    def jobs(self) -> list[RunningJob]:
+        """Return all jobs that are here."""
+        return list(self._running.values())
+
+    def begin(self, lease: Lease, started: StartedJob | None = None) -> None:
+        """Run a job; ``started`` when its attempt has begun already."""
+        job = RunningJob(lease)
+        self._running[lease.job_id] = job
+        job.task = asyncio.create_task(self._run(job, started), name=f"job {lease.job_id}")
+        job.task.add_done_callback(lambda ended: self._forget(job, ended))
+
+    def give_back(self) -> list[asyncio.Task[None]]:
+        """Ask all jobs to finish what they hold, for another worker to go on, and return their tasks."""
+        for job in self._running.values():
+            job.gives_back = True
+            job.stop.set()
+        return [job.task for job in self._running.values() if job.task is not None]
+
+    def drop(self, job: RunningJob) -> None:
+        """Let go of a job that is not ours any more, at once."""
+        if job.task is not None and not job.outcome_is_being_written:
+            _log.warning("job.lease_lost", job_id=job.lease.job_id, lease_epoch=job.lease.lease_epoch)
+            job.task.cancel()
+
+    async def cancel(self, *, seconds: float) -> None:
+        """End all jobs. Those that give back have ``seconds`` to say so; after a lease they are taken back anyway."""
+        tasks = [job.task for job in self._running.values() if job.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        await cancel_all(tasks)
+
+    def _forget(self, job: RunningJob, ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            _log.error("job.outcome_lost", job_id=job.lease.job_id, exc_info=ended.exception())
+        if self._running.get(job.lease.job_id) is job:
+            del self._running[job.lease.job_id]
+        self._on_end()
+
+    async def _run(self, job: RunningJob, started: StartedJob | None) -> None:
+        lease = job.lease
+        with structlog.contextvars.bound_contextvars(job_id=lease.job_id, lease_epoch=lease.lease_epoch):
+            started = started or await self._start(lease)
+            if started is None:
+                return
+            _log.info("job.started", kind=started.kind)
+            outcome = await self._outcome(job, started)
+            job.outcome_is_being_written = True
+            written = await self._write_outcome(lease, outcome)
+            _log.info("job.left", outcome=outcome.__name__, written=written)
+
+    async def _start(self, lease: Lease) -> StartedJob | None:
+        try:
+            started = await self._leased_jobs.start(lease)
+        except AmpError as error:
+            _log.warning("job.start_failed", error=error.message)
+            return None
+        if started is None:
+            _log.info("job.start_refused")
+        return started
+
+    async def _outcome(self, job: RunningJob, started: StartedJob) -> Outcome:
+        """Run the handler and return what is to be written of its end."""
+        jobs = self._leased_jobs
+        try:
+            context = JobContext(started.lease, started.input, job.stop, self._lease_is_valid)
+            if await self._handler(started.kind).run(context):
+                return jobs.complete
+            return jobs.hand_back if job.gives_back else jobs.stop
+        except asyncio.CancelledError:
+            if not job.gives_back:
+                raise  # the lease is lost: there is nothing that we may write
+            return jobs.hand_back
+        except AmpError as error:
+            _log.warning("job.failed", code=error.code, error=error.message, recoverable=error.recoverable)
+            return _failure(jobs, error)
+        except Exception as error:
+            _log.exception("job.crashed")
+            crash = AmpError(
+                ErrorCode.HANDLER_CRASHED,
+                f"the handler of kind {started.kind!r} crashed: {describe_exception(error)}. This is a defect; "
+                "the worker's log has the details",
+            )
+            return _failure(jobs, crash)
+
+    def _handler(self, kind: str) -> JobHandler:
+        handler = self._handlers.get(kind)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers))
+            raise AmpError(ErrorCode.UNKNOWN_JOB_KIND, f"this worker runs no jobs of kind {kind!r}; it knows {known}")
+        return handler
+
+    async def _write_outcome(self, lease: Lease, write: Outcome) -> bool:
+        """Write the outcome; while the database is away try again for as long as the lease can be ours."""
+        while True:
+            try:
+                return await write(lease)
+            except AmpError as error:
+                if not self._lease_is_valid():
+                    _log.warning("job.outcome_lost", error=error.message)
+                    return False
+            await asyncio.sleep(_WRITE_PAUSE_SECONDS)
+
+
+def _failure(jobs: LeasedJobs, error: AmpError) -> Outcome:
+    async def fail(lease: Lease) -> bool:
+        return await jobs.fail(lease, error)
+
+    return fail
