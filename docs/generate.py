@@ -34,6 +34,7 @@ DOCS: Final = Path(__file__).resolve().parent
 NOTE: Final = "<!-- Written by docs/generate.py from the code. Do not edit: run `make docs`. -->\n"
 SECTION: Final = re.compile(r"(<!-- begin: states[^\n]*-->\n).*?(<!-- end: states -->)", re.DOTALL)
 MEANINGS: Final = tomllib.loads((DOCS / "meanings.toml").read_text(encoding="utf-8"))
+PROMISES: Final = DOCS.parent / "tests" / "promises.toml"
 
 
 def main() -> int:
@@ -58,6 +59,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "cli": cli_page,
         "configuration": configuration_page,
         "errors": errors_page,
+        "promises": promises_page,
     }
     for name, page in written.items():
         yield DOCS / "reference" / f"{name}.md", page()
@@ -272,6 +274,55 @@ def _groups() -> Iterator[tuple[str, list[ErrorCode]]]:
     _head, *parts = re.split(r"^    # (.+)$", source, flags=re.MULTILINE)
     for title, body in zip(parts[::2], parts[1::2], strict=True):
         yield title, [ErrorCode[name] for name in re.findall(r"^    ([A-Z_]+) = ", body, flags=re.MULTILINE)]
+
+
+# Promises and the tests that prove them
+
+
+def promises_page() -> str:
+    """Return the page that leads from each sentence of the wanted documents to its tests."""
+    promises = tomllib.loads(PROMISES.read_text(encoding="utf-8"))
+    text = f"# Promises and their tests\n\n{NOTE}\n" + inspect.cleandoc(
+        """
+        What the documents that `ampd` was made after say of jobs, progress and workers, and the tests that prove it.
+        The sentences stand in `tests/promises.toml`; a test looks that every test named there exists.
+        """
+    )
+    for document in dict.fromkeys(section["document"] for section in promises["section"]):
+        text += f"\n\n## {document}\n\n" + table(("section", "promise", "tests"), _promise_rows(promises, document))
+        text = text.rstrip()
+    later = [(each["document"], _shown(each["sentence"]), each["note"]) for each in promises.get("later", ())]
+    if later:
+        text += "\n\n## Not yet\n\n" + table(("document", "promise", "what is there"), later).rstrip()
+    faults = [(str(each["number"]), each["title"], _test_links(each["tests"])) for each in promises.get("fault", ())]
+    if faults:
+        text += "\n\n## Faults of the reference system that ampd does not have\n\n"
+        text += table(("number", "fault", "tests"), faults).rstrip()
+    return text + "\n"
+
+
+def _promise_rows(promises: Mapping[str, Any], document: str) -> Iterator[Sequence[str]]:
+    for section in promises["section"]:
+        if section["document"] != document:
+            continue
+        heading = section["heading"]
+        for promise in section["promise"]:
+            note = f"<br>Note: {promise['note']}" if "note" in promise else ""
+            yield heading, _shown(promise["sentence"]) + note, _test_links(promise["tests"])
+            heading = ""  # the first row of a section names it
+
+
+def _shown(sentence: str) -> str:
+    """Return a sentence as text, a command as code, line by line."""
+    if re.match(r"#|ampctl|curl", sentence):
+        return "<br>".join(code(line.strip()) for line in sentence.splitlines())
+    return re.sub(r"([\\*\[\]<])", r"\\\1", sentence)
+
+
+def _test_links(tests: Iterable[str]) -> str:
+    """Return links to the files of tests, which are given as ``path::name`` or ``path::class::name``."""
+    parts = (test.partition("::") for test in tests)
+    return "<br>".join(f"[{code(name)}](../../{path})" for path, _, name in parts)
 
 
 # The states of a job

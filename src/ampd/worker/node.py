@@ -143,7 +143,7 @@ class WorkerNode:
         running = self._runner.get(wanted.job_id)
         if running is not None and running.lease.lease_epoch == wanted.lease_epoch:
             if wanted.state is JobState.STOP_REQUESTED:
-                await self._stop(running)
+                self._stop(running)
             return
         lease = wanted.lease(self._identity)
         if wanted.state is not JobState.SCHEDULED:
@@ -162,10 +162,14 @@ class WorkerNode:
         first_seen = self._suspects.setdefault((wanted.job_id, wanted.lease_epoch), self._claims_begun)
         return self._claims_ended >= first_seen
 
-    async def _stop(self, running: RunningJob) -> None:
-        if not running.stop.is_set() or running.gives_back:
-            running.stop.set()
-            await self._guard(self._leased_jobs.acknowledge_stop(running.lease))
+    def _stop(self, running: RunningJob) -> None:
+        """Say that the stop was heard, then let the handler know: STOPPING comes before STOPPED."""
+        if running.hears_stop is None:
+            running.hears_stop = asyncio.create_task(self._acknowledge(running))
+
+    async def _acknowledge(self, running: RunningJob) -> None:
+        await self._guard(self._leased_jobs.acknowledge_stop(running.lease))
+        running.stop.set()
 
     # --- more work
 

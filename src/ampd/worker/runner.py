@@ -30,6 +30,7 @@ class RunningJob:
     since: float = field(default_factory=time.monotonic)
     gives_back: bool = False
     outcome_is_being_written: bool = False
+    hears_stop: asyncio.Task[None] | None = None
     task: asyncio.Task[None] | None = None
 
 
