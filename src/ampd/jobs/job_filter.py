@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from ampd.jobs.states import JobState
+from ampd.jobs.states import ACTIVE_STATES, JobState
 from ampd.metadata_db import sql
 
 # A field of the filter, and the condition that it stands for.
@@ -50,11 +50,15 @@ class JobFilter:
         """Return the SELECT that gives at most ``%(limit)s`` of the rows, the newest first.
 
         Each state is read by itself, along its own index: a state that few jobs are in is found at once also where
-        millions are in others.
+        millions are in others. What a worker has at the moment is found by the worker.
         """
         wanted = [condition for name, condition in _CONDITIONS.items() if getattr(self, name)]
-        operation = "newest_jobs" if self.states is None else "newest_jobs_in_states"
-        return sql("jobs", operation).replace("{conditions}", " AND ".join(wanted) or "true")
+        return sql("jobs", self._operation()).replace("{conditions}", " AND ".join(wanted) or "true")
+
+    def _operation(self) -> str:
+        if self.states is None:
+            return "newest_jobs"
+        return "newest_jobs_of_worker" if self.worker_id and self.states <= ACTIVE_STATES else "newest_jobs_in_states"
 
     def parameters(self) -> dict[str, Any]:
         """Return the values that go with :meth:`rows`, but for ``limit``."""

@@ -7,7 +7,10 @@ WITH given AS (
     SELECT given.job_id, given.node_id, given.incarnation
     FROM given
     JOIN jobs j ON j.id = given.job_id
-    WHERE j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met AND j.run_at <= statement_timestamp()
+    -- By their ids, and nothing else: along an index of their states all jobs that wait might be read. The planner takes ids and states for
+    -- independent: it would also expect no row, and look through all that is given for each.
+    WHERE j.id = ANY (%(job_ids)s::bigint[])
+      AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met AND j.run_at <= statement_timestamp(), false)
       AND j.worker_selector IS NOT DISTINCT FROM given.worker_selector
     ORDER BY j.id
     FOR UPDATE OF j SKIP LOCKED

@@ -2,8 +2,8 @@
 WITH oldest AS (
     SELECT id, created_at FROM job_events ORDER BY id LIMIT %(batch)s
 ), deleted AS (
-    DELETE FROM job_events USING oldest
-    WHERE job_events.id = oldest.id AND oldest.created_at < now() - make_interval(secs => %(age_seconds)s)
-    RETURNING job_events.id
+    DELETE FROM job_events
+    WHERE id = ANY (ARRAY(SELECT id FROM oldest WHERE created_at < now() - make_interval(secs => %(age_seconds)s)))
+    RETURNING id
 )
 SELECT count(*) AS deleted FROM deleted

@@ -1,4 +1,10 @@
 -- A page of jobs, the newest first. Its rows are chosen and limited by newest_jobs.sql or newest_jobs_in_states.sql, put in place of `chosen`.
+WITH live AS MATERIALIZED (
+    SELECT w.node_id
+    FROM workers w
+    JOIN worker_heartbeats h ON h.node_id = w.node_id AND h.incarnation = w.incarnation
+    WHERE h.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AND NOT w.draining AND NOT w.cordoned
+)
 SELECT j.*, j.run_at <= now() AS due, dependency.list AS depends_on,
     CASE
         WHEN j.state <> 'SCHEDULED' THEN NULL
@@ -8,11 +14,9 @@ SELECT j.*, j.run_at <= now() AS due, dependency.list AS depends_on,
         WHEN j.run_at > now() THEN 'run_at'
         WHEN j.worker_id IS NOT NULL THEN 'start'
         WHEN NOT EXISTS (
-            SELECT FROM workers w
-            JOIN worker_heartbeats h ON h.node_id = w.node_id AND h.incarnation = w.incarnation
-            WHERE h.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AND NOT w.draining AND NOT w.cordoned
-              AND (j.worker_selector IS NULL OR w.node_id = j.worker_selector
-                   OR (right(j.worker_selector, 1) = '*' AND starts_with(w.node_id, left(j.worker_selector, -1))))
+            SELECT FROM live
+            WHERE j.worker_selector IS NULL OR live.node_id = j.worker_selector
+               OR (right(j.worker_selector, 1) = '*' AND starts_with(live.node_id, left(j.worker_selector, -1)))
         ) THEN 'worker'
         ELSE 'slot'
     END AS waiting_for

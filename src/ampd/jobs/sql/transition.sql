@@ -10,7 +10,7 @@ WITH given AS (
     SELECT given.*, j.state
     FROM given
     JOIN jobs j ON j.id = given.job_id
-    WHERE j.state = ANY (%(from_states)s)
+    WHERE j.id = ANY (%(job_ids)s::bigint[]) AND coalesce(j.state = ANY (%(from_states)s), false) -- see assign_jobs.sql
       AND (given.incarnation IS NULL OR (j.lease_epoch = given.lease_epoch AND j.worker_incarnation = given.incarnation))
     ORDER BY j.id -- always in this order: two batches never wait for each other
     FOR UPDATE OF j

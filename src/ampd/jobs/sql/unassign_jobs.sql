@@ -5,7 +5,7 @@ WITH given AS (
     SELECT j.id
     FROM given
     JOIN jobs j ON j.id = given.job_id
-    WHERE j.state = 'SCHEDULED' AND j.worker_id IS NOT NULL
+    WHERE j.id = ANY (%(job_ids)s::bigint[]) AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NOT NULL, false) -- see assign_jobs.sql
       AND (given.incarnation IS NULL OR (j.lease_epoch = given.lease_epoch AND j.worker_incarnation = given.incarnation))
     ORDER BY j.id
     FOR UPDATE OF j

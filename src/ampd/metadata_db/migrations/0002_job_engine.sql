@@ -23,9 +23,10 @@ CREATE INDEX job_dependencies_on_key ON job_dependencies (depends_on_key) WHERE 
 -- Every transition writes an entry into each index of `jobs`: there are few, and most of them hold few rows.
 ALTER TABLE jobs DROP CONSTRAINT jobs_idempotency_key_key;
 CREATE UNIQUE INDEX jobs_of_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
-DROP INDEX jobs_active, jobs_terminal, jobs_due;
+DROP INDEX jobs_active, jobs_terminal, jobs_due, jobs_of_worker;
 CREATE INDEX jobs_of_state ON jobs (state, id);
-CREATE INDEX jobs_due ON jobs (priority DESC, run_at, id)
+CREATE INDEX jobs_of_worker ON jobs (worker_id) WHERE worker_incarnation IS NOT NULL; -- those that a worker has at the moment
+CREATE INDEX jobs_due ON jobs (priority, coalesce(worker_selector, ''), run_at, id) -- the lanes of list_due_jobs.sql
     WHERE state = 'SCHEDULED' AND worker_id IS NULL AND dependencies_met;
 CREATE INDEX jobs_waiting_for_jobs ON jobs (id) WHERE state = 'SCHEDULED' AND NOT dependencies_met;
 CREATE INDEX jobs_stopping ON jobs (stop_deadline) WHERE stop_deadline IS NOT NULL;

@@ -1,0 +1,374 @@
+"""What the job engine does, with the statements that it executes, all of them, and the most rows that each may read: a
+small multiple of what it is about, where there are a million jobs (``many_jobs.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import (
+    ACTIVE_STATES,
+    TERMINAL_STATES,
+    Dependency,
+    Deployment,
+    JobFilter,
+    JobState,
+    Transition,
+    WorkerStore,
+    claim_jobs,
+    expire_events,
+    expire_jobs,
+    force_overdue_stops,
+    hold_lease,
+    note_success,
+    release_all_dependents,
+    rescue_jobs_of_lost_workers,
+)
+from ampd.jobs.placement import assign_due_jobs
+from ampd.jobs.transition import Change, apply_transitions
+from support.many_jobs import (
+    ASSIGNED,
+    AWAITED,
+    DAYS,
+    DEPENDENT,
+    FAILED,
+    HELD,
+    OLD_DATASET,
+    OVERDUE,
+    RESTLESS,
+    RUNNING,
+    SLOTS,
+    STOP_REQUESTED,
+    STOPPED,
+    STOPPING,
+    WORKERS,
+    lease_of,
+    worker,
+)
+from support.query_plans import LEASE_SECONDS, Engine
+
+FREE = WORKERS * SLOTS - HELD
+PAGE = 51  # 50 jobs, and one to know whether there are more
+
+# Rows read for each job, lease or event that a statement is about: the row itself, what is given, and each look at
+# what the parts of the statement hand on to each other.
+TRANSITION = 14
+ASSIGN = 7
+UNASSIGN = 8
+DELETE = 8
+# Workers and heartbeats are read whole, and what each worker has: entries of an index, and rows.
+WORKERS_AND_HELD = 2 * HELD + 4 * WORKERS
+# A job of a list, its few dependencies with the jobs that they name, and live workers until one fits.
+LISTED = 4 * PAGE + WORKERS
+
+
+@dataclass(frozen=True)
+class Case:
+    act: Callable[[Engine], Awaitable[Any]]
+    most_rows: dict[str, int]
+
+
+CASES: dict[str, Case] = {}
+
+
+def reads(**most_rows: int) -> Callable[[Callable[[Engine], Awaitable[Any]]], Callable[[Engine], Awaitable[Any]]]:
+    """Make a case of what is decorated: its statements, and the most rows that each may read."""
+
+    def register(act: Callable[[Engine], Awaitable[Any]]) -> Callable[[Engine], Awaitable[Any]]:
+        CASES[act.__name__.replace("_", " ")] = Case(act, most_rows)
+        return act
+
+    return register
+
+
+# Placement.
+
+# Of each lane (priority and selector) with due jobs for a free worker at most as many are read as there are free slots.
+LANES = 40
+PLACE = {"lock_placement": 0, "list_free_workers": WORKERS_AND_HELD, "list_due_jobs": 6 * FREE + 3 * LANES}
+
+
+@reads(**PLACE, assign_jobs=ASSIGN * FREE)
+async def placing_as_many_jobs_as_there_are_free_slots(engine: Engine) -> None:
+    assert len(await assign_due_jobs(engine.connection, lease_seconds=LEASE_SECONDS)) == FREE
+
+
+@reads(**PLACE | {"list_due_jobs": 4 * LANES}, assign_jobs=ASSIGN)
+async def placing_one_job(engine: Engine) -> None:
+    await leave_one_slot(engine)
+    assert len(await assign_due_jobs(engine.connection, lease_seconds=LEASE_SECONDS)) == 1
+
+
+@reads(**PLACE, assign_jobs=ASSIGN * FREE)
+async def placing_behind_3000_jobs_for_a_worker_that_is_away(engine: Engine) -> None:
+    await _bind_3000_jobs_to_a_worker_that_is_away(engine)
+    # Of the first jobs some are for a worker that the others have filled.
+    assert len(await assign_due_jobs(engine.connection, lease_seconds=LEASE_SECONDS)) > 500
+
+
+@reads(**PLACE | {"list_due_jobs": 4 * LANES}, assign_jobs=ASSIGN)
+async def placing_one_job_behind_3000_for_a_worker_that_is_away(engine: Engine) -> None:
+    await leave_one_slot(engine)
+    await _bind_3000_jobs_to_a_worker_that_is_away(engine)
+    assert len(await assign_due_jobs(engine.connection, lease_seconds=LEASE_SECONDS)) == 1
+
+
+@reads(**PLACE, assign_jobs=ASSIGN * FREE, transition=TRANSITION * SLOTS, load_jobs=SLOTS)
+async def claiming(engine: Engine) -> None:
+    claim = await claim_jobs(engine.db, worker(7), lease_seconds=LEASE_SECONDS)
+    assert claim.started
+    assert len(claim.started) + len(claim.placed_elsewhere) == FREE
+
+
+async def leave_one_slot(engine: Engine) -> None:
+    held = "(SELECT count(*) FROM jobs WHERE worker_id = node_id AND worker_incarnation IS NOT NULL)"
+    await engine.connection.run(f"UPDATE workers SET slots = {held} + CASE node_id WHEN 'worker-07' THEN 1 ELSE 0 END")
+
+
+async def _bind_3000_jobs_to_a_worker_that_is_away(engine: Engine) -> None:
+    """They are the newest ones: what these rows were before stands in nobody's way."""
+    bound = await engine.connection.run(
+        "UPDATE jobs SET worker_selector = 'away', priority = 1000 WHERE id IN ("
+        "SELECT id FROM jobs WHERE state = 'SCHEDULED' AND id > %s AND run_at <= now() ORDER BY id DESC LIMIT 3000)"
+        " RETURNING id",
+        DEPENDENT[-1],
+    )
+    assert len(bound) == 3_000
+
+
+# What a worker writes.
+
+
+@reads(transition=TRANSITION, load_jobs=1)
+async def starting_one_job(engine: Engine) -> None:
+    assert await engine.leased.start(lease_of(ASSIGNED[0])) is not None
+
+
+@reads(**PLACE, assign_jobs=ASSIGN * FREE, transition=TRANSITION * 500, load_jobs=500)
+async def starting_500_jobs(engine: Engine) -> None:
+    leases = await assign_due_jobs(engine.connection, lease_seconds=LEASE_SECONDS)
+    leased = engine.leased
+    assert None not in await asyncio.gather(*(leased.start(lease) for lease in leases[:500]))
+
+
+@reads(transition=TRANSITION, lock_dependents=6, release_dependents=20)
+async def completing_one_job(engine: Engine) -> None:
+    assert await engine.leased.complete(lease_of(RUNNING[7]))
+
+
+@reads(transition=TRANSITION, lock_dependents=3 * 300, release_dependents=6 * 300)
+async def completing_a_job_that_300_wait_for(engine: Engine) -> None:
+    assert await engine.leased.complete(lease_of(AWAITED))
+    (row,) = await engine.connection.run(
+        "SELECT count(*) AS met FROM jobs WHERE id = ANY (%s) AND dependencies_met", [*DEPENDENT]
+    )
+    assert row["met"] == 300
+
+
+@reads(transition=TRANSITION * 500, lock_dependents=6 * 500, release_dependents=8 * len(DEPENDENT))
+async def completing_500_jobs(engine: Engine) -> None:
+    leased = engine.leased
+    assert all(await asyncio.gather(*(leased.complete(lease_of(job_id)) for job_id in RUNNING)))
+
+
+@reads(load_jobs=500, transition=TRANSITION * 500)
+async def failing_500_jobs_of_which_some_are_tried_again(engine: Engine) -> None:
+    leased = engine.leased
+    errors = [AmpError(ErrorCode.INTERNAL_ERROR, "no", recoverable=job_id % 3 == 0) for job_id in RUNNING]
+    leases = [lease_of(job_id) for job_id in RUNNING]
+    assert all(await asyncio.gather(*(leased.fail(*each) for each in zip(leases, errors, strict=True))))
+
+
+@reads(unassign_jobs=UNASSIGN * len(ASSIGNED))
+async def handing_back_what_was_assigned(engine: Engine) -> None:
+    leased = engine.leased
+    assert all(await asyncio.gather(*(leased.unassign(lease_of(job_id)) for job_id in ASSIGNED)))
+
+
+@reads(lock_lease=1, note_success=1, report_progress=2)
+async def getting_on_with_a_job(engine: Engine) -> None:
+    lease = lease_of(RUNNING[3])
+    await hold_lease(engine.connection, lease)
+    await note_success(engine.connection, lease)
+    assert await engine.leased.report_progress(lease, {"end_block": 7})
+
+
+# What an operator asks for.
+
+
+@reads(lock_job=1, transition=TRANSITION, list_jobs=LISTED)
+async def stopping_one_job(engine: Engine) -> None:
+    assert (await engine.store.request_stop(RUNNING[3], actor="test")).state is JobState.STOP_REQUESTED
+
+
+@reads(transition=TRANSITION * 500)
+async def stopping_500_jobs(engine: Engine) -> None:
+    changes = [Change(job_id, "test") for job_id in RUNNING]
+    assert len(await apply_transitions(engine.connection, Transition.REQUEST_STOP, changes)) == 500
+
+
+@reads(
+    lock_dependencies=4 * 10,
+    insert_job=4,
+    set_dependencies=2 * 10,
+    depends_on_itself=10 * 10,
+    list_jobs=10 * 4 + WORKERS,
+)
+async def deploying_a_job_that_waits_for_ten(engine: Engine) -> None:
+    ids = [Dependency(str(job_id), job_id=job_id) for job_id in (*RUNNING[:4], DEPENDENT[-1])]
+    keys = [Dependency(f"key {number}", key=f"noop:{number}") for number in range(101, 106)]
+    job = await engine.store.deploy(Deployment("noop", "new", {}, depends_on=(*ids, *keys)), actor="test")
+    assert job.waiting_for == "dependency"
+
+
+@reads(insert_job=4, lock_job_by_key=1, redeploy_job=6, set_dependencies=1, list_jobs=LISTED)
+async def deploying_a_job_that_has_ended(engine: Engine) -> None:
+    job = await engine.store.deploy(Deployment("noop", "noop:101", {}), actor="test")
+    assert (job.id, job.execution_number) == (101, 2)
+
+
+@reads(list_jobs=LISTED, lock_dependencies=4, insert_job=4, lock_job_by_key=1, list_dependencies=1)
+async def deploying_a_job_that_waits_already(engine: Engine) -> None:
+    job = await engine.store.get(DEPENDENT[1])
+    again = Deployment(
+        kind=job.kind,
+        idempotency_key=f"noop:{job.id}",
+        input=job.input,
+        worker_selector=job.worker_selector,
+        priority=job.priority,
+        depends_on=(Dependency("awaited", job_id=AWAITED),),
+    )
+    assert (await engine.store.deploy(again, actor="test")).id == job.id
+
+
+@reads(lock_job=1, delete_job=DELETE)
+async def deleting_one_job(engine: Engine) -> None:
+    assert await engine.store.delete(FAILED[0], actor="test")
+
+
+@reads(highest_job_id=1, delete_jobs=DELETE * len(FAILED))
+async def deleting_the_jobs_in_a_state_that_few_are_in(engine: Engine) -> None:
+    deleted = await engine.store.delete_in_states([JobState.FAILED, JobState.STOPPED], actor="test")
+    assert deleted == len(FAILED) + len(STOPPED)
+
+
+@reads(delete_jobs=DELETE * 1000)
+async def deleting_portions_of_the_jobs_in_a_state_that_most_are_in(engine: Engine) -> None:
+    await engine.store._delete_in_state(JobState.COMPLETED, max_id=2_500, actor="test")
+
+
+@reads(list_events=PAGE, get_event=1)
+async def reading_a_long_history(engine: Engine) -> None:
+    events, more = await engine.store.events(RESTLESS[0], limit=50)
+    assert (len(events), more) == (50, True)
+    later, _ = await engine.store.events(RESTLESS[0], limit=50, after_id=events[-1].id + 5_000)
+    assert (await engine.store.event(RESTLESS[0], later[7].id)) == later[7]
+
+
+@reads(list_events=PAGE)
+async def looking_for_news_of_a_job(engine: Engine) -> None:
+    events, _ = await engine.store.events(RUNNING[250], limit=50)
+    assert await engine.store.events(RUNNING[250], limit=50, after_id=events[-1].id) == ([], False)
+
+
+@reads(list_workers=WORKERS_AND_HELD, set_cordoned=WORKERS)
+async def looking_at_workers(engine: Engine) -> None:
+    store = WorkerStore(engine.db, lease_seconds=LEASE_SECONDS, notifier=engine.notifier)
+    workers = await store.list_all()
+    assert sum(each.running_jobs for each in workers) == HELD - len(ASSIGNED)
+    assert (await store.set_cordoned("worker-07", cordoned=True)).draining
+
+
+# What the controller sees to.
+
+
+@reads(lock_jobs_with_worker=2 * HELD + 3 * WORKERS)
+async def looking_for_lost_jobs_when_there_are_none(engine: Engine) -> None:
+    assert await rescue_jobs_of_lost_workers(engine.db, lease_seconds=LEASE_SECONDS, actor="test") == []
+
+
+@reads(
+    lock_jobs_with_worker=4 * HELD,
+    list_lost_jobs=2 * HELD + 2 * WORKERS,
+    unassign_jobs=UNASSIGN * len(ASSIGNED),
+    transition=TRANSITION * HELD,
+)
+async def rescuing_the_jobs_of_all_workers_at_once(engine: Engine) -> None:
+    assert len(await rescue_jobs_of_lost_workers(engine.db, lease_seconds=0, actor="test")) == HELD
+
+
+@reads(lock_overdue_stops=3 * (len(STOP_REQUESTED) + len(STOPPING)), transition=TRANSITION * 2 * OVERDUE)
+async def forcing_overdue_stops(engine: Engine) -> None:
+    assert len(await force_overdue_stops(engine.db, actor="test")) == 2 * OVERDUE
+
+
+@reads(lock_all_dependents=len(DEPENDENT), release_dependents=8 * len(DEPENDENT))
+async def looking_after_all_jobs_that_wait_for_others(engine: Engine) -> None:
+    assert await release_all_dependents(engine.db) == []
+
+
+@reads(lock_retention=0, expire_events=4 * 5000)
+async def expiring_events(engine: Engine) -> None:
+    assert await expire_events(engine.db, days=DAYS - 0.135) > 5000
+    assert await expire_events(engine.db, days=DAYS + 1) == 0
+
+
+@reads(lock_retention=0, expire_jobs=10 * 5000)
+async def expiring_jobs(engine: Engine) -> None:
+    assert await expire_jobs(engine.db, days=DAYS - 1, actor="test") > 5000
+
+
+# Lists of jobs.
+
+FEW = frozenset({JobState.FAILED, JobState.RUNNING, JobState.STOPPING})
+OF_OLD_DATASET: dict[str, Any] = {"dataset_namespace": OLD_DATASET[0], "dataset_name": OLD_DATASET[1]}
+OF_DATASET: dict[str, Any] = {"dataset_namespace": "team_3", "dataset_name": "chain_3"}
+# All jobs of a dataset are read to order them.
+OLD = 1_000
+
+LISTS: dict[str, tuple[JobFilter, int]] = {
+    "of all sorts": (JobFilter(), LISTED),
+    "of all sorts, from the middle": (JobFilter(before_id=500_000), LISTED),
+    "active": (JobFilter(states=ACTIVE_STATES), 2 * LISTED),
+    "active, from the middle": (JobFilter(states=ACTIVE_STATES, before_id=500_000), LISTED),
+    "terminal": (JobFilter(states=TERMINAL_STATES), LISTED),
+    "failed": (JobFilter(states=frozenset({JobState.FAILED})), LISTED),
+    "failed, from the middle": (JobFilter(states=frozenset({JobState.FAILED}), before_id=300_000), LISTED),
+    "completed, from the middle": (JobFilter(states=frozenset({JobState.COMPLETED}), before_id=500_000), LISTED),
+    "in several states": (JobFilter(states=FEW), LISTED),
+    "of an id": (JobFilter(job_id=500_000), 4),
+    "of a dataset": (JobFilter(**OF_DATASET), LISTED),
+    "of a dataset, active": (JobFilter(**OF_DATASET, states=ACTIVE_STATES), LISTED),
+    "of a manifest": (JobFilter(**OF_DATASET, manifest_hash="0" * 64), 4),
+    "of an old dataset": (JobFilter(**OF_OLD_DATASET), OLD + LISTED),
+    "of an old dataset, active": (JobFilter(**OF_OLD_DATASET, states=ACTIVE_STATES), 5 * OLD + LISTED),
+    "of an old dataset, terminal": (JobFilter(**OF_OLD_DATASET, states=TERMINAL_STATES), 3 * OLD + LISTED),
+    "that a worker has": (JobFilter(worker_id="worker-07", states=ACTIVE_STATES), LISTED),
+}
+
+
+def _list(wanted: JobFilter) -> Callable[[Engine], Awaitable[Any]]:
+    async def act(engine: Engine) -> None:
+        await engine.store.list_page(wanted, limit=50)
+
+    return act
+
+
+CASES |= {f"listing jobs {name}": Case(_list(wanted), {"list_jobs": most}) for name, (wanted, most) in LISTS.items()}
+
+
+# What the heartbeat of a worker executes, on a connection of its own.
+SESSION = {
+    "take_name_lock": 0,
+    "lock_name": 0,
+    "register_worker": 3,
+    "beat": 3 * WORKERS + 3 * SLOTS,
+    "set_draining": WORKERS,
+    "retire_worker": WORKERS,
+}
+# They read no table; or they are parts of list_jobs.
+NOT_GUARDED = {"notify", "newest_jobs", "newest_jobs_in_states", "newest_jobs_of_worker"}
