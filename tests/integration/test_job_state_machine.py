@@ -6,259 +6,79 @@ One acts at a time; what needs two at once stands in tests/integration/test_job_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 from uuid import uuid4
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from psycopg.rows import dict_row
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
     TERMINAL_STATES,
-    Deployment,
     JobState,
-    JobStore,
     Lease,
-    LeasedJobs,
-    RetryPolicy,
     Transition,
     WorkerIdentity,
     WorkerSession,
+    expire_jobs,
+    force_overdue_stops,
     hold_lease,
     note_success,
     place_due_jobs,
+    release_all_dependents,
     rescue_jobs_of_lost_workers,
 )
 from ampd.jobs.placement import POISON_LIMIT
-from ampd.metadata_db import EmbeddedPostgres, MetadataDb
+from ampd.metadata_db import EmbeddedPostgres
 from support.databases import fresh_database
+from support.job_machine import LEASE_SECONDS, Process
 from support.job_model import (
     FORGERIES,
     GOING_ON,
-    SNAPSHOT,
+    STOPS,
+    TOGETHER,
     WRITES,
-    Model,
-    ModelJob,
     Node,
-    Rows,
     accept,
-    check_attempts,
-    check_executions,
-    check_job,
-    check_story,
     expected_placement,
     is_allowed,
     refusal_of,
     rows_of,
 )
+from support.job_operators import NODES, JobOperators
 
-# So long that nothing grows old by itself while an example runs: time passes by the rules only.
-LEASE_SECONDS: Final = 600.0
-BACKOFF: Final = RetryPolicy(initial_delay=3600, max_delay=7200)
 PROFILE: Final = settings(
     max_examples=40,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-NODES: Final = ("w1", "w2")
-SELECTORS: Final = (None, "w1", "w*")
-Answer = TypeVar("Answer")
 RECOVERABLE: Final = AmpError(ErrorCode.NODE_UNREACHABLE, "gone for now", recoverable=True)
 FATAL: Final = AmpError(ErrorCode.NETWORK_MISMATCH, "another chain")
 
 
-@dataclass
-class Process:
-    """One incarnation of a worker, and the session that may hold its name's lock."""
-
-    identity: WorkerIdentity
-    session: WorkerSession
-    connection: psycopg.Connection[Any]
-
-
-class JobEngine(RuleBasedStateMachine):
-    """The actors. Each rule acts on the database and on the model, and then compares (``_step``)."""
-
-    url: str
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.admin = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
-        self.admin.execute("TRUNCATE jobs, job_attempts, workers, job_events RESTART IDENTITY CASCADE")
-        self.db = MetadataDb(self.url, max_connections=2)
-        self._await(self.db.open())
-        self.store = JobStore(self.db, lease_seconds=LEASE_SECONDS)
-        self.leased = LeasedJobs(self.db, retry_policy=BACKOFF)
-        self.model = Model()
-        self.processes: list[Process] = []
-        self.leases: list[Lease] = []  # all that were ever given out: a zombie forgets none
-        self.rows = self._read()
-        self.sound = True
+class JobEngine(JobOperators):
+    """Operators, and all that acts by itself."""
 
     def teardown(self) -> None:
         try:
             if self.sound:
                 self.all_workers_die_and_one_new_worker_ends_every_job()
         finally:
-            for process in list(self.processes):
-                self._end_process(process)
-            self._await(self.db.close())
-            self.admin.close()
-            self.loop.close()
-
-    def _await(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
-        return self.loop.run_until_complete(coroutine)
-
-    def _read(self) -> Rows:
-        row = self.admin.execute(SNAPSHOT).fetchone()
-        assert row is not None
-        return row
-
-    def _step(self, action: Callable[[], Answer], *, touches: set[int] | None = None) -> tuple[Rows, Answer]:
-        """Act; the jobs that the action is not about must keep every row. Returns the rows of before and the answer."""
-        self.sound = False
-        before, answer = self.rows, action()
-        self.rows = self._read()
-        touched = touches or set()
-        for table in ("jobs", "executions", "attempts", "events", "progress"):
-            key = "id" if table == "jobs" else "job_id"
-            others = [[row for row in rows[table] if row[key] not in touched] for rows in (before, self.rows)]
-            assert others[0] == others[1], f"{table}: rows of other jobs changed"
-        return before, answer
-
-    def _agree(self) -> None:
-        """The database says what the model says, and its own tables agree with each other."""
-        told = {
-            job["id"]: (
-                job["state"], job["worker_id"], job["worker_incarnation"], job["lease_epoch"], job["execution_number"],
-                job["retry_count"], job["lost_worker_count"], job["state"] == "SCHEDULED" and job["later"],
-            )
-            for job in self.rows["jobs"]
-        }  # fmt: skip
-        assert told == {
-            job.id: (
-                job.state, job.worker_id, str(job.holder[1]) if job.holder else None, job.epoch, job.execution,
-                job.retry_count, job.lost, job.state is JobState.SCHEDULED and job.later,
-            )
-            for job in self.model.jobs.values()
-        }  # fmt: skip
-        jobs = {job["id"]: job for job in self.rows["jobs"]}
-        for job_id in {event["job_id"] for event in self.rows["events"]} | jobs.keys():
-            events = rows_of(self.rows, "events", job_id)
-            check_story(jobs.get(job_id), events)
-            if job := jobs.get(job_id):
-                attempts = rows_of(self.rows, "attempts", job_id)
-                check_job(job)
-                check_attempts(job, attempts)
-                check_executions(job, rows_of(self.rows, "executions", job_id), attempts, events)
-        self._slots_hold()
-        self.sound = True
-
-    def _slots_hold(self) -> None:
-        for name, node in self.model.nodes.items():
-            theirs = [
-                job
-                for job in self.rows["jobs"]
-                if (job["worker_id"], job["worker_incarnation"]) == (name, str(node.registered))
-            ]
-            assert len(theirs) <= node.slots
-
-    # --- operators
-
-    @rule(
-        key=st.sampled_from("abcd"),
-        version=st.integers(1, 2),
-        selector=st.sampled_from(SELECTORS),
-        retries=st.sampled_from((None, 1)),
-    )
-    def deploy(self, key: str, version: int, selector: str | None, retries: int | None) -> None:
-        known = self.model.of_key(key)
-        deployment = Deployment("noop", key, {"version": version}, worker_selector=selector, retries=retries)
-
-        def act() -> int | ErrorCode:
-            try:
-                return self._await(self.store.deploy(deployment, actor="operator")).id
-            except AmpError as error:
-                return error.code
-
-        if known is None:
-            before, answer = self._step(act, touches=self._ids_to_come())
-            assert isinstance(answer, int)
-            self.model.jobs[answer] = ModelJob(answer, key, (version, selector), retries)
-        elif known.allows(Transition.DEPLOY):
-            before, answer = self._step(act, touches={known.id})
-            assert answer == known.id
-            again = ModelJob(
-                known.id, key, (version, selector), retries, execution=known.execution + 1, epoch=known.epoch
-            )
-            self.model.jobs[known.id] = again
-        else:
-            before, answer = self._step(act)
-            same = (known.options, known.retries) == ((version, selector), retries)
-            assert answer == (known.id if same else ErrorCode.ACTIVE_JOB_CONFLICT)
-            assert before == self.rows
-        self._agree()
-
-    def _ids_to_come(self) -> set[int]:
-        """A deploy that finds its job uses up an id too, so that the next one is not known."""
-        newest = max(self.known_ids(), default=0)
-        return set(range(newest + 1, newest + 100))
-
-    def known_ids(self) -> list[int]:
-        return sorted({event["job_id"] for event in self.rows["events"]})
-
-    @precondition(lambda self: self.known_ids())
-    @rule(which=st.integers(0, 20))
-    def request_stop(self, which: int) -> None:
-        job_id = self.known_ids()[which % len(self.known_ids())]
-        job = self.model.jobs.get(job_id)
-
-        def act() -> JobState | ErrorCode:
-            try:
-                return self._await(self.store.request_stop(job_id, actor="operator")).state
-            except AmpError as error:
-                return error.code
-
-        before, answer = self._step(act, touches={job_id})
-        if job is not None and job.allows(Transition.REQUEST_STOP):
-            job.move(Transition.REQUEST_STOP)
-        else:
-            assert before == self.rows
-        assert answer == (ErrorCode.JOB_NOT_FOUND if job is None else job.state)
-        self._agree()
-
-    @precondition(lambda self: self.known_ids())
-    @rule(which=st.integers(0, 20))
-    def delete(self, which: int) -> None:
-        job_id = self.known_ids()[which % len(self.known_ids())]
-        job = self.model.jobs.get(job_id)
-
-        def act() -> bool | ErrorCode:
-            try:
-                return self._await(self.store.delete(job_id, actor="operator"))
-            except AmpError as error:
-                return error.code
-
-        before, answer = self._step(act, touches={job_id})
-        if job is not None and job.state in TERMINAL_STATES:
-            assert answer is True
-            del self.model.jobs[job_id]
-        else:
-            assert answer == (False if job is None else ErrorCode.JOB_CONFLICT)
-            assert before == self.rows
-        self._agree()
+            self.close()
 
     # --- placement, rescue, time
 
-    @rule()
+    @rule(what=st.sampled_from(("place", "place", "rescue", "the_net_below_the_releases")))
+    def a_controller_looks(self, what: str) -> None:
+        getattr(self, what)()
+
     def place(self) -> None:
         expected = expected_placement(self.rows, self.model)
         _, leases = self._step(
@@ -271,7 +91,6 @@ class JobEngine(RuleBasedStateMachine):
             job.holder, job.worker_id, job.epoch = (name, self.model.nodes[name].registered), name, job.epoch + 1
         self._agree()
 
-    @rule()
     def rescue(self) -> None:
         lost = {job.id for job in self.model.jobs.values() if job.holder and self.model.is_dead(job.holder)}
         rescuing = rescue_jobs_of_lost_workers(self.db, lease_seconds=LEASE_SECONDS, actor="rescue")
@@ -293,13 +112,58 @@ class JobEngine(RuleBasedStateMachine):
             node.fresh = False
         self._agree()
 
-    @precondition(lambda self: any(job.later for job in self.model.jobs.values()))
-    @rule()
     def backoffs_pass(self) -> None:
         due = "UPDATE jobs SET run_at = now() WHERE run_at > now() AND state = 'SCHEDULED'"
         self._step(lambda: self.admin.execute(due), touches=set(self.model.jobs))
         for job in self.model.jobs.values():
             job.later = False
+        self._agree()
+
+    @precondition(lambda self: any(job.later or job.state in STOPS for job in self.model.jobs.values()))
+    @rule(what=st.sampled_from(("backoffs", "stops", "stops in time")))
+    def time_passes(self, what: str) -> None:
+        if what == "backoffs":
+            self.backoffs_pass()
+        else:
+            self.stops_last_too_long(what == "stops")
+
+    def stops_last_too_long(self, forced: bool) -> None:
+        """With ``forced`` False their deadlines are still to come."""
+        if forced:
+            overdue = "UPDATE jobs SET stop_deadline = now() - interval '1 second' WHERE stop_deadline IS NOT NULL"
+            self._step(lambda: self.admin.execute(overdue), touches=set(self.model.jobs))
+            for job in self.model.jobs.values():
+                job.overdue = job.state in STOPS
+        doomed = {job.id for job in self.model.jobs.values() if job.overdue}
+        _, answer = self._step(lambda: self._await(force_overdue_stops(self.db, actor="controller")), touches=doomed)
+        assert set(answer) == doomed
+        for job_id in doomed:
+            self.model.jobs[job_id].move(Transition.FORCE_STOP)
+        self._agree()
+
+    @precondition(lambda self: self.known_ids())
+    @rule(which=st.integers(0, 20))
+    def a_job_grows_old(self, which: int) -> None:
+        """Retention removes it when it has ended, and leaves all others alone."""
+        job_id = self.known_ids()[which % len(self.known_ids())]
+        job = self.model.jobs.get(job_id)
+        ageing = "UPDATE jobs SET updated_at = now() - interval '11 days' WHERE id = %s"
+        self._step(lambda: self.admin.execute(ageing, [job_id]), touches={job_id})
+        before, removed = self._step(
+            lambda: self._await(expire_jobs(self.db, days=10, actor="retention", batch=2)), touches={job_id}
+        )
+        assert removed == (job is not None and job.state in TERMINAL_STATES)
+        if removed:
+            del self.model.jobs[job_id]
+        else:
+            assert before == self.rows
+        self._agree()
+
+    def the_net_below_the_releases(self) -> None:
+        """It finds nobody: who waits for nothing any more was released by the completion."""
+        before, released = self._step(lambda: self._await(release_all_dependents(self.db)))
+        assert released == []
+        assert before == self.rows
         self._agree()
 
     # --- worker processes
@@ -320,21 +184,16 @@ class JobEngine(RuleBasedStateMachine):
             self.model.name_locks[name] = identity.incarnation
         if node is None or has_lock or not node.fresh:
             self._step(lambda: process.session.register(info={}, slots=slots))
-            self.model.nodes[name] = Node(identity.incarnation, identity.incarnation, fresh=True, slots=slots)
+            cordoned = node is not None and node.cordoned
+            self.model.nodes[name] = Node(
+                identity.incarnation, identity.incarnation, fresh=True, slots=slots, cordoned=cordoned
+            )
         else:
             before, refusal = self._step(lambda: refusal_of(lambda: process.session.register(info={}, slots=slots)))
             assert refusal is ErrorCode.NODE_ID_IN_USE
             assert before == self.rows
             self._end_process(process)
         self._agree()
-
-    def _end_process(self, process: Process) -> None:
-        """End a session as a crash does; the server lets go of its locks a moment later, here at once."""
-        process.connection.execute("SELECT pg_advisory_unlock_all()")
-        process.connection.close()
-        self.processes.remove(process)
-        if self.model.name_locks.get(process.identity.node_id) == process.identity.incarnation:
-            del self.model.name_locks[process.identity.node_id]
 
     @precondition(lambda self: self.processes)
     @rule(which=st.integers(0, 20))
@@ -349,6 +208,7 @@ class JobEngine(RuleBasedStateMachine):
         else:
             _, beat = self._step(process.session.beat)
             wanted = beat.wanted
+            assert beat.cordoned is node.cordoned
             node.fresh = True
             theirs = {job.id: job for job in self.model.jobs.values() if job.holder == (name, incarnation)}
             assert {want.job_id: (want.state, want.lease_epoch) for want in wanted} == {
@@ -379,38 +239,63 @@ class JobEngine(RuleBasedStateMachine):
 
     # --- what worker processes write with their leases, current or long lost
 
-    def _current_leases(self) -> list[Lease]:
-        return [lease for lease in self.leases if (job := self.model.jobs.get(lease.job_id)) and job.is_leased(lease)]
-
-    @precondition(lambda self: self._current_leases())
+    @precondition(lambda self: self.current_leases())
     @rule(which=st.integers(0, 20), write=st.sampled_from(WRITES))
     def work(self, which: int, write: str) -> None:
-        leases = self._current_leases()
+        leases = self.current_leases()
         self._write(leases[which % len(leases)], write)
 
-    @precondition(lambda self: self._current_leases())
+    @precondition(lambda self: self.current_leases())
     @rule(which=st.integers(0, 20), write=st.sampled_from(GOING_ON))
     def work_goes_on(self, which: int, write: str) -> None:
-        leases = self._current_leases()
+        leases = self.current_leases()
         lease = leases[which % len(leases)]
         if write == "acknowledge_stop":
             self.request_stop(self.known_ids().index(lease.job_id))
         self._write(lease, write)
         self.place()
 
-    @rule(key=st.sampled_from("abcd"))
-    def work_begins(self, key: str) -> None:
-        """The short way to running jobs: a worker for each name, a deploy, placement, a beat, a start."""
+    @precondition(lambda self: self.current_leases())
+    @rule(which=st.integers(0, 20), heard=st.booleans(), forced=st.booleans())
+    def a_stop_begins(self, which: int, heard: bool, forced: bool) -> None:
+        """The worker hears of it or not, and ends the job in time or does not."""
+        leases = self.current_leases()
+        lease = leases[which % len(leases)]
+        self._write(lease, "start")
+        self.request_stop(self.known_ids().index(lease.job_id))
+        if heard:
+            self._write(lease, "acknowledge_stop")
+        self.stops_last_too_long(forced)
+
+    @rule(keys=st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True), which=st.integers(0, 20))
+    def work_begins(self, keys: list[str], which: int) -> None:
+        """The short way to running jobs: a worker for each name, a deploy, placement, a beat, a start.
+
+        Other jobs wait for the first one, and for any other.
+        """
         for name, node in list(self.model.nodes.items()):
-            if node.draining or self.model.is_dead((name, node.registered)):
+            if node.cordoned:
+                self.cordon(name, False)
+            if not node.takes_work:
                 self.heartbeats_grow_old(name)
                 self.register(name, 1)
-        self.deploy(key, 1, None, None)
+        self.deploy(keys[0], 1, None, None, ())
+        for key in keys[1:]:
+            self.deploy(key, 1, None, None, (keys[0], str(which)) if which % 3 == 0 else (keys[0],))
         self.place()
-        for which in range(len(self.processes)):
-            self.beat(which)
-        for lease in self._current_leases():
+        for process in range(len(self.processes)):
+            self.beat(process)
+        for lease in self.current_leases():
             self._write(lease, "start")
+
+    @precondition(lambda self: self.current_leases())
+    @rule(write=st.sampled_from(("complete", "complete", "fail for good", "fail for now", "hand_back")))
+    def work_ends(self, write: str) -> None:
+        """All that is in hand ends in one moment, and what waited for it may begin."""
+        leases = self.current_leases()
+        self._write_all(leases, "start")
+        self._write_all(leases, write)
+        self.place()
 
     @precondition(lambda self: self.leases)
     @rule(which=st.integers(0, 50), write=st.sampled_from(WRITES), forgery=st.sampled_from(FORGERIES))
@@ -430,17 +315,48 @@ class JobEngine(RuleBasedStateMachine):
         self._write(lease, write)
 
     def _write(self, lease: Lease, write: str) -> None:
-        job = self.model.jobs.get(lease.job_id)
-        accepted = job is not None and job.is_leased(lease) and is_allowed(job, write)
-        before, answer = self._step(lambda: self._await(self._send(lease, write)), touches={lease.job_id})
-        assert answer is accepted, f"{write} with {lease}: {answer}"
-        if job is not None and accepted:
+        self._write_all([lease], write)
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        which=st.lists(st.integers(0, 50), min_size=2, max_size=6),
+        write=st.sampled_from(TOGETHER),
+        current=st.booleans(),
+    )
+    def write_together(self, which: list[int], write: str, current: bool) -> None:
+        """A worker writes for several jobs in one moment, with whatever leases it ever had; or with all it has, too."""
+        leases = [self.leases[each % len(self.leases)] for each in which]
+        self._write_all(list(dict.fromkeys(leases + (self.current_leases() if current else []))), write)
+
+    def _write_all(self, leases: Sequence[Lease], write: str) -> None:
+        """Exactly the leases that are current are accepted; the others change nothing."""
+        jobs = [self.model.jobs.get(lease.job_id) for lease in leases]
+        accepted = [
+            job is not None and job.is_leased(lease) and is_allowed(job, write)
+            for lease, job in zip(leases, jobs, strict=True)
+        ]
+        moved = {job.id for job, is_accepted in zip(jobs, accepted, strict=True) if job is not None and is_accepted}
+        for job_id in moved:
+            accept(self.model.jobs[job_id], write)
+        released = self.model.released_by(moved) if write == "complete" else set[int]()
+        for job_id in released:
+            self.model.jobs[job_id].is_met = True
+        before, answers = self._step(
+            lambda: self._await(self._send_all(leases, write)), touches={lease.job_id for lease in leases} | released
+        )
+        assert answers == accepted, f"{write} with {leases}: {answers}"
+        for lease in (lease for lease, is_accepted in zip(leases, accepted, strict=True) if is_accepted):
             (row,) = rows_of(before, "jobs", lease.job_id)
             assert (row["lease_epoch"], row["worker_incarnation"]) == (lease.lease_epoch, str(lease.incarnation))
-            accept(job, write)
-        else:
-            assert before == self.rows, "a refused write changed something"
+        assert moved or before == self.rows, "a refused write changed something"
+        unmoved = {lease.job_id for lease in leases} - moved
+        for table in ("jobs", "attempts", "events", "progress"):
+            for job_id in unmoved:
+                assert rows_of(before, table, job_id) == rows_of(self.rows, table, job_id), "a refused write counted"
         self._agree()
+
+    async def _send_all(self, leases: Sequence[Lease], write: str) -> list[bool]:
+        return list(await asyncio.gather(*(self._send(lease, write) for lease in leases)))
 
     async def _send(self, lease: Lease, write: str) -> bool:
         match write:
@@ -474,15 +390,28 @@ class JobEngine(RuleBasedStateMachine):
             self._end_process(process)
         for name in NODES:
             self.heartbeats_grow_old(name)
+            self.cordon(name, False)
         self.backoffs_pass()
         self.rescue()
         self.register("w1", len(self.model.jobs) or 1)
+        while self._everything_that_can_run_completes():
+            pass
+        self.the_net_below_the_releases()
+        for job in list(self.model.jobs.values()):
+            if job.state is JobState.SCHEDULED:
+                assert not self.model.are_met(job.depends_on), f"stuck: {job}"
+                self.request_stop(self.known_ids().index(job.id))
+        assert {job["state"] for job in self.rows["jobs"]} <= TERMINAL_STATES
+
+    def _everything_that_can_run_completes(self) -> bool:
         self.place()
         self.beat(0)
-        for lease in self._current_leases():
+        leases = self.current_leases()
+        for lease in leases:
             self._write(lease, "start")
-            self._write(lease, "complete")
-        assert {job["state"] for job in self.rows["jobs"]} <= TERMINAL_STATES
+        if leases:
+            self._write_all(leases, "complete")
+        return bool(leases)
 
 
 @pytest.fixture(scope="module")

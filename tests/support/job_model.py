@@ -11,7 +11,16 @@ from uuid import UUID
 import pytest
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import ACTIVE_STATES, HELD_STATES, TERMINAL_STATES, JobState, Lease, Transition
+from ampd.jobs import (
+    ACTIVE_STATES,
+    HELD_STATES,
+    TERMINAL_STATES,
+    Dependency,
+    DependencyStatus,
+    JobState,
+    Lease,
+    Transition,
+)
 from ampd.jobs.states import TRANSITIONS
 
 LEGAL_MOVES: Final = {(str(source), str(to)) for (source, _), to in TRANSITIONS.items()}
@@ -24,6 +33,8 @@ SELECT
   (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.job_id, a.lease_epoch), '[]') FROM job_attempts a) AS attempts,
   (SELECT coalesce(jsonb_agg(to_jsonb(v) ORDER BY v.job_id, v.id), '[]') FROM job_events v) AS events,
   (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.job_id), '[]') FROM job_progress p) AS progress,
+  (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.job_id, d.reference), '[]')
+   FROM job_dependencies d) AS dependencies,
   (SELECT coalesce(jsonb_agg(to_jsonb(w) ORDER BY w.node_id), '[]') FROM workers w) AS workers,
   (SELECT coalesce(jsonb_agg(to_jsonb(h) ORDER BY h.node_id), '[]') FROM worker_heartbeats h) AS heartbeats
 """
@@ -32,8 +43,11 @@ WRITES: Final = (
     "report progress", "register a file",
 )  # fmt: skip
 FORGERIES: Final = ("none", "next epoch", "epoch before", "newest epoch", "newest process", "another process")
+# Those that a worker writes for several jobs at once.
+TOGETHER: Final = tuple(write for write in WRITES if write not in ("report progress", "register a file"))
 # Those after which the worker goes on: drawn apart, so that jobs live long enough to see them.
 GOING_ON: Final = ("acknowledge_stop", "fail for now", "report progress", "register a file")
+STOPS: Final = (JobState.STOP_REQUESTED, JobState.STOPPING)
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -46,6 +60,11 @@ class Node:
     fresh: bool
     slots: int
     draining: bool = False
+    cordoned: bool = False
+
+    @property
+    def takes_work(self) -> bool:
+        return self.beating == self.registered and self.fresh and not (self.draining or self.cordoned)
 
 
 @dataclass
@@ -64,6 +83,9 @@ class ModelJob:
     retry_count: int = 0
     lost: int = 0
     later: bool = False
+    overdue: bool = False
+    depends_on: tuple[Dependency, ...] = ()
+    is_met: bool = True
 
     def allows(self, event: Transition) -> bool:
         return (self.state, event) in TRANSITIONS
@@ -74,6 +96,8 @@ class ModelJob:
             self.holder = self.worker_id = None
         elif self.state in TERMINAL_STATES:
             self.holder = None
+        if self.state not in STOPS:
+            self.overdue = False
 
     def is_leased(self, lease: Lease) -> bool:
         holder = None if self.holder is None else self.holder[1]
@@ -92,6 +116,72 @@ class Model:
 
     def of_key(self, key: str) -> ModelJob | None:
         return next((job for job in self.jobs.values() if job.key == key), None)
+
+    # --- dependencies
+
+    def named_by(self, dependency: Dependency) -> ModelJob | None:
+        if dependency.job_id is not None:
+            return self.jobs.get(dependency.job_id)
+        assert dependency.key is not None
+        return self.of_key(dependency.key)
+
+    def are_met(self, dependencies: tuple[Dependency, ...]) -> bool:
+        named = [self.named_by(each) for each in dependencies]
+        return all(job is not None and job.state is JobState.COMPLETED for job in named)
+
+    def is_unknown(self, dependency: Dependency) -> bool:
+        return dependency.job_id is not None and dependency.job_id not in self.jobs
+
+    def would_wait_for_itself(self, key: str, dependencies: tuple[Dependency, ...]) -> bool:
+        """Follow every path from what the job of ``key`` would depend on, and see whether one leads back to it."""
+        paths, seen = list(dependencies), set[str]()
+        while paths:
+            dependency = paths.pop()
+            job = self.named_by(dependency)
+            reached = dependency.key if job is None else job.key
+            if reached == key:
+                return True
+            if job is not None and job.key not in seen:
+                seen.add(job.key)
+                paths += job.depends_on
+        return False
+
+    def released_by(self, completed: set[int]) -> set[int]:
+        """The jobs that wait for some of the ``completed`` ones and, since these are, for nothing any more."""
+        waiting = [job for job in self.jobs.values() if job.state is JobState.SCHEDULED and not job.is_met]
+        return {
+            job.id
+            for job in waiting
+            if self.are_met(job.depends_on)
+            and any((named := self.named_by(each)) and named.id in completed for each in job.depends_on)
+        }
+
+    def dependencies_of(self, job: ModelJob) -> list[DependencyStatus]:
+        """What an operator is shown of them."""
+        shown = []
+        for each in sorted(job.depends_on, key=lambda each: each.reference):
+            named = self.named_by(each)
+            job_id = each.job_id if named is None else named.id
+            shown.append(DependencyStatus(each.reference, job_id, named and str(named.state)))
+        return shown
+
+    def waiting_for(self, job: ModelJob) -> str | None:
+        if job.state is not JobState.SCHEDULED:
+            return None
+        if not job.is_met:
+            never = any(
+                self.is_unknown(each)
+                or ((named := self.named_by(each)) and named.state in (JobState.FAILED, JobState.STOPPED))
+                for each in job.depends_on
+            )
+            return "failed_dependency" if never else "dependency"
+        if job.later:
+            return "retry"
+        if job.holder is not None:
+            return "start"
+        selector = job.options[1]
+        fits = any(node.takes_work and selector in (None, name, "w*") for name, node in self.nodes.items())
+        return "slot" if fits else "worker"
 
 
 def check_story(job: dict[str, Any] | None, events: list[dict[str, Any]]) -> None:
@@ -122,7 +212,11 @@ def check_job(job: dict[str, Any]) -> None:
         assert job["worker_incarnation"] is None, job
     else:
         assert assigned or (job["worker_id"] is None and job["worker_incarnation"] is None), job
-    assert not (job["later"] and assigned and job["state"] == "SCHEDULED"), "placed before its time"
+    if assigned and job["state"] == "SCHEDULED":
+        assert not job["later"], "placed before its time"
+    if assigned and job["state"] in ACTIVE_STATES:
+        assert job["dependencies_met"], "placed before what it depends on"
+    assert (job["stop_deadline"] is not None) == (job["state"] in STOPS), "a stop has a deadline, and nothing else has"
 
 
 def check_attempts(job: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
@@ -162,16 +256,16 @@ def rows_of(rows: Rows, table: str, job_id: int) -> list[dict[str, Any]]:
 
 def expected_placement(rows: Rows, model: Model) -> list[tuple[int, str]]:
     """Place in plain Python what the database should place: (job, worker) in the order of placement."""
-    free = {
-        name: node
-        for name, node in model.nodes.items()
-        if not node.draining and not model.is_dead((name, node.registered))
-    }
+    free = {name: node for name, node in model.nodes.items() if node.takes_work}
     held = {
         name: sum(1 for job in rows["jobs"] if job["worker_id"] == name and job["state"] in ACTIVE_STATES)
         for name in free
     }
-    due = [job for job in rows["jobs"] if job["state"] == "SCHEDULED" and job["worker_id"] is None and not job["later"]]
+    due = [
+        job
+        for job in rows["jobs"]
+        if job["state"] == "SCHEDULED" and job["worker_id"] is None and not job["later"] and job["dependencies_met"]
+    ]
     placed = []
     for job in sorted(due, key=lambda job: (-job["priority"], job["run_at"], job["id"])):
         fitting = [
