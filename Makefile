@@ -37,6 +37,14 @@ lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
 bench: $(STAMPS)/dev ## Extraction of 2,000 mainnet blocks end to end; one line of JSON at the end
 	$(BIN)/python benchmarks/extraction.py $(BENCH_ARGS)
 
+.PHONY: bench-jobs
+bench-jobs: $(STAMPS)/dev ## No-op jobs against procrastinate, and latencies; one line of JSON at the end
+	$(BIN)/python benchmarks/jobs.py $(BENCH_ARGS)
+
+.PHONY: bench-verify
+bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
+	$(BIN)/python benchmarks/verification.py
+
 .PHONY: docs
 docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
 	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json
