@@ -14,12 +14,10 @@ from ampd.chain.header import (
     hash_of_header_fields,
     header_fields,
     header_hash,
-    keccak256,
     replace_header_fields,
-    rlp_bytes,
-    rlp_integer,
-    rlp_list,
 )
+from ampd.chain.keccak import keccak256
+from ampd.chain.rlp import rlp_bytes, rlp_integer, rlp_list
 
 DATA = Path(__file__).parents[1] / "data"
 RECORDED = sorted(
