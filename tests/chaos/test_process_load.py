@@ -40,7 +40,7 @@ slots = 16
 [writer]
 max_range_blocks = 4
 """
-DATASETS = 4
+DATASETS = 3
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def test_restarts_of_the_database_under_load_end_no_daemon_and_leave_no_job_stuc
 
 def test_jobs_start_and_stop_while_all_that_listen_lose_their_sessions_again_and_again(stage: Stage) -> None:
     with stage.load("deaf") as load, SessionKiller(stage.database_url, "ampd listen", every_seconds=0.1) as killer:
-        load.wait_for_rounds(10)
+        load.wait_for_rounds(5)
         listeners = len(stage.controllers) + len(stage.workers)
         wait_for("each of them to be ended five times", lambda: killer.killed >= 5 * listeners)
         load.wait_for_rounds(2)

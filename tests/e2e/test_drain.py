@@ -42,6 +42,10 @@ def worker(cluster: Cluster, node_id: str) -> Any:
     return ampctl_json(cluster, "worker", "inspect", node_id)
 
 
+def wait_until_idle(cluster: Cluster, node_id: str) -> None:
+    wait_for(f"{node_id} to be idle", lambda: worker(cluster, node_id)["running_jobs"] == 0)
+
+
 def wait_until_waiting_for(cluster: Cluster, job: Job, reason: str) -> None:
     wait_for(f"job {job.id} to wait for a {reason}", lambda: cluster.job(job.id)["waiting_for"] == reason)
 
@@ -61,7 +65,7 @@ def test_a_job_moves_from_drained_worker_to_worker_and_its_lake_is_exact(cluster
             assert (told["node_id"], told["draining"], told["live"]) == (old, True, True)
             job.wait_for_worker(new, 30)
             assert set(before) <= set(job.lake.segments("blocks"))
-            wait_for("the drained one to be idle", lambda old=old: worker(cluster, old)["running_jobs"] == 0)
+            wait_until_idle(cluster, old)
             assert (worker(cluster, old)["live"], worker(cluster, old)["draining"]) == (True, True)
         job.assert_exact()
         assert job.states() == ["SCHEDULED", *["RUNNING", "SCHEDULED"] * 3, "RUNNING", "COMPLETED"]

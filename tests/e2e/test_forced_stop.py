@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from support.chain import FIRST_BLOCK
 from support.daemons import Cluster, wait_for
-from support.faults import FIRST_BLOCK, assert_alive, slow_job
+from support.faults import assert_alive, slow_job
 from support.promises import ampctl_json, cluster_in, events, start_workers, stop, stop_and_wait
 
 # A frozen worker is not dead yet when its stop is overdue.

@@ -300,7 +300,7 @@ async def test_a_job_that_would_wait_for_itself_is_refused_and_nothing_is_writte
     assert refused.code is ErrorCode.DEPENDENCY_CYCLE
     assert "set/a" in refused.message
     for table in ("jobs", "job_dependencies", "job_executions", "job_events"):
-        assert await engine.db.fetch_one(f"SELECT count(*) AS n FROM {table}") == {"n": 0}  # type: ignore[arg-type]
+        assert await engine.db.fetch_one(f"SELECT count(*) AS n FROM {table}") == {"n": 0}
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])

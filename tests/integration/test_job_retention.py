@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pytest
 
@@ -61,7 +61,7 @@ async def _ids(engine: Engine) -> list[int]:
 
 
 async def _count(engine: Engine, table: str) -> int:
-    row = await engine.db.fetch_one(f"SELECT count(*) AS n FROM {table}")  # type: ignore[arg-type]
+    row = await engine.db.fetch_one(f"SELECT count(*) AS n FROM {table}")
     assert row is not None
     return int(row["n"])
 
@@ -121,6 +121,10 @@ class GoesAway(MetadataDb):
     def __init__(self, url: str, transactions: int) -> None:
         super().__init__(url, max_connections=1)
         self._left = transactions
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
 
     def comes_back(self) -> None:
         self._left = 1000
@@ -195,7 +199,8 @@ async def test_whoever_removes_does_not_hold_up_those_that_write_events(engine: 
 async def test_jobs_that_ended_longer_ago_than_they_are_kept_go_and_their_history_stays(
     engine: Engine, batch: int
 ) -> None:
-    kept, gone = [], []
+    kept: list[int] = []
+    gone: list[int] = []
     for end in sorted(TERMINAL_STATES):
         for name, days in AGES.items():
             job = await engine.deploy(f"{end}-{name}")
@@ -269,7 +274,7 @@ async def test_a_job_that_is_deployed_again_while_it_is_removed_is_one_or_the_ot
         await row.until_waiting(again)
         db.go_on()
     assert removing.result() == 1
-    job = await engine.deploy("first") if again.result() is None else again.result()
+    job = again.result() or await engine.deploy("first")
     assert await _ids(engine) == [job.id]
     assert job.id != jobs[0].id
 

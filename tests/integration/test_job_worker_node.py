@@ -88,7 +88,7 @@ async def test_an_error_whose_text_the_database_cannot_keep_ends_the_job_as_any_
     """A node's answer may hold anything, and its words come into the error."""
     error = RuntimeError(text) if crash else AmpError(ErrorCode.NODE_ANSWERED_ERROR, text, context={"answer": text})
     handler = Failing(error)
-    async with worker_node(metadata_db.url, "w1", handler):  # type: ignore[arg-type]
+    async with worker_node(metadata_db.url, "w1", handler):
         job = await JobStore(metadata_db).deploy(deployment(retries=0), actor="a")
         failed = await _until_state(metadata_db, job.id, JobState.FAILED)
     assert handler.runs == 1
@@ -100,7 +100,7 @@ async def test_an_error_that_the_database_cannot_keep_does_not_keep_others_from_
     metadata_db: MetadataDb,
 ) -> None:
     handler = Failing(AmpError(ErrorCode.NODE_ANSWERED_ERROR, "plain"))
-    async with worker_node(metadata_db.url, "w1", handler):  # type: ignore[arg-type]
+    async with worker_node(metadata_db.url, "w1", handler):
         jobs = [await JobStore(metadata_db).deploy(deployment(str(n), retries=0), actor="a") for n in range(4)]
         for job in jobs:
             failed = await _until_state(metadata_db, job.id, JobState.FAILED)
@@ -222,7 +222,7 @@ async def test_a_handler_that_is_cut_off_can_clean_up_without_being_cut_off_agai
     meanwhile must not be torn out of that.
     """
     handler = CleansUp()
-    async with worker_node(metadata_db.url, "w1", handler):  # type: ignore[arg-type]
+    async with worker_node(metadata_db.url, "w1", handler):
         job = await JobStore(metadata_db).deploy(deployment(), actor="a")
         async with asyncio.timeout(20):
             await handler.begun.wait()

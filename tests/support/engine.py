@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, Self
 from uuid import uuid4
 
 import psycopg
@@ -172,6 +172,10 @@ class HeldUpDb(MetadataDb):
         super().__init__(url, max_connections=2)
         self._before = before
         self._reached, self._goes_on = asyncio.Event(), asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
 
     def go_on(self) -> None:
         self._goes_on.set()

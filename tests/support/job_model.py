@@ -161,8 +161,10 @@ class Model:
         shown = []
         for each in sorted(job.depends_on, key=lambda each: each.reference):
             named = self.named_by(each)
-            job_id = each.job_id if named is None else named.id
-            shown.append(DependencyStatus(each.reference, job_id, named and str(named.state)))
+            if named is None:
+                shown.append(DependencyStatus(each.reference, each.job_id, None))
+            else:
+                shown.append(DependencyStatus(each.reference, named.id, str(named.state)))
         return shown
 
     def waiting_for(self, job: ModelJob) -> str | None:

@@ -17,7 +17,7 @@ NODES: Final = ("w1", "w2")
 SELECTORS: Final = (None, "w1", "w*")
 # What a deploy depends on: mostly nothing; a job by its number among the known ones, or by its key.
 WORDS: Final = st.lists(st.sampled_from(("0", "1", "2", "3", "a", "b", "c", "d")), unique=True, min_size=1, max_size=2)
-DEPENDENCIES: Final = st.one_of(st.just([]), st.just([]), WORDS)
+DEPENDENCIES: Final[st.SearchStrategy[list[str]]] = st.one_of(st.just([]), st.just([]), WORDS)
 
 
 class JobOperators(JobMachine):

@@ -156,7 +156,7 @@ class Load:
                 job_id = self._deploy(client, name)
                 told = {_stop_at_some_moment(client, job_id, chance)} if chance.random() < 0.5 else set()
                 self._note(name, job_id, client.end_of(job_id), told)
-                self._is_over.wait(0.2)  # leave the machine to others for a while
+                self._is_over.wait(0.3)  # leave the machine to others for a while
 
     def wait_for_rounds(self, count: int) -> None:
         """Wait until each job has ended so many times more."""
@@ -205,9 +205,9 @@ def _stop_at_some_moment(client: Client, job_id: int, chance: random.Random) -> 
     """
     if chance.random() < 0.6:
         while client.state(job_id) == "SCHEDULED":
-            time.sleep(0.01)
-    for _ in range(chance.randrange(4)):
-        time.sleep(0.01 * chance.random())
+            time.sleep(0.02 * chance.random())
+    for _ in range(chance.randrange(3)):
+        time.sleep(0.02 * chance.random())
         client.state(job_id)
     return client.stop(job_id)
 

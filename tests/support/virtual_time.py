@@ -32,8 +32,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._moments = _NobodyWaits()
         super().__init__(self._moments)
-        # Times are compared after sums and differences of floats.
-        self._clock_resolution = 1e-9
 
     def time(self) -> float:
         return self._moments.now

@@ -96,7 +96,7 @@ async def test_a_call_that_comes_from_a_caller_who_has_just_been_answered_is_not
         return [await batcher.submit(item) for item in range(first, first + 10)]
 
     answers = await asyncio.wait_for(asyncio.gather(one_after_the_other(1), one_after_the_other(101)), 5)
-    assert answers == [[-item for item in range(1, 11)], [-item for item in range(101, 111)]]
+    assert list(answers) == [[-item for item in range(1, 11)], [-item for item in range(101, 111)]]
     assert sorted(item for batch in writer.batches for item in batch) == [*range(1, 11), *range(101, 111)]
 
 

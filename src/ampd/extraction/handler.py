@@ -131,6 +131,7 @@ class ExtractionHandler:
     async def _extract(self, run: _Run, block_range: BlockRange) -> bool:
         """Extract one range; False when a stop came first (what was in hand is committed)."""
         start_block, end_block = block_range
+        reached = start_block - 1
         writer = self._writer(run)
         most_blocks = self._settings.limits.blocks
         expected_parent = await self._tables.hash_before(next(iter(run.revisions.values())), start_block)
@@ -147,11 +148,13 @@ class ExtractionHandler:
                     )
                 expected_parent = None
                 await writer.add(batch)
+                reached = batch.end_block
             await writer.finish()
         except BaseException:
             await writer.abandon()
             raise
-        return not run.context.stop.is_set()
+        # A stop that meets the last commit finds the range done.
+        return reached == end_block
 
     def _writer(self, run: _Run) -> SegmentWriter:
         return SegmentWriter(

@@ -308,7 +308,7 @@ async def test_filtered_pages_give_every_job_once_while_jobs_come_and_go(cluster
     await cluster.db.execute(_MANY, {"first": 1, "last": 60})
     there = [row["id"] for row in await cluster.db.fetch_all('SELECT id FROM jobs WHERE labels @> \'{"half": "0"}\'')]
     doomed = set(chance.sample(there, 10))
-    query = {"status": "completed,stopped", "kind": "page", "label": "half=0", "limit": page_size}
+    query: dict[str, str | int] = {"status": "completed,stopped", "kind": "page", "label": "half=0", "limit": page_size}
     listed, number = list[int](), 60
     while True:
         page = (await cluster.api.get("/jobs", params=query)).json()
