@@ -78,7 +78,9 @@ def parse_action(payload: str) -> JobAction | None:
     """Read a notification; None for text that is not one (the caller logs and forgets it)."""
     try:
         envelope = json.loads(payload)
-        inner = envelope["payload"]
-        return JobAction(node_id=envelope["node_id"], job_id=inner["job_id"], action=str(inner["action"]).upper())
-    except (ValueError, KeyError, TypeError):
+        node_id, inner = envelope["node_id"], envelope["payload"]
+        job_id, action = inner["job_id"], inner["action"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    texts = isinstance(action, str) and isinstance(node_id, str | None)
+    return JobAction(node_id, job_id, action.upper()) if texts and isinstance(job_id, int | None) else None

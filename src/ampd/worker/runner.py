@@ -80,8 +80,8 @@ class JobRunner:
         return [job.task for job in self._running.values() if job.task is not None]
 
     def drop(self, job: RunningJob) -> None:
-        """Let go of a job that is not ours any more, at once."""
-        if job.task is not None and not job.outcome_is_being_written:
+        """Let go of a job that is not ours any more, at once; what tidies up after it is not interrupted again."""
+        if job.task is not None and not job.outcome_is_being_written and not job.task.cancelling():
             _log.warning("job.lease_lost", job_id=job.lease.job_id, lease_epoch=job.lease.lease_epoch)
             job.task.cancel()
 
