@@ -34,8 +34,9 @@ async def dependencies_of(datasets: DatasetStore, request: DeployRequest) -> tup
 
 async def _dependency(datasets: DatasetStore, named: str | int) -> Dependency:
     if isinstance(named, int) or (named.isascii() and named.isdecimal()):
-        if int(named) > MAX_INT64:
-            raise AmpError(ErrorCode.DEPENDENCY_NOT_FOUND, f"depends_on names job {named}, which does not exist")
+        if (isinstance(named, str) and len(named) > len(str(MAX_INT64))) or int(named) > MAX_INT64:
+            shown = str(named)[:20]
+            raise AmpError(ErrorCode.DEPENDENCY_NOT_FOUND, f"depends_on names job {shown}, which does not exist")
         return Dependency(reference=str(int(named)), job_id=int(named))
     try:
         reference = Reference.parse(named, default_revision=LATEST)

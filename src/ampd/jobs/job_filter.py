@@ -52,7 +52,7 @@ class JobFilter:
         Each state is read by itself, along its own index: a state that few jobs are in is found at once also where
         millions are in others. What a worker has at the moment is found by the worker.
         """
-        wanted = [condition for name, condition in _CONDITIONS.items() if getattr(self, name)]
+        wanted = [condition for name, condition in _CONDITIONS.items() if getattr(self, name) not in (None, {})]
         return sql("jobs", self._operation()).replace("{conditions}", " AND ".join(wanted) or "true")
 
     def _operation(self) -> str:

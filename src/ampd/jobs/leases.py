@@ -68,7 +68,8 @@ async def start_jobs(connection: Connection, leases: Sequence[Lease]) -> list[St
     """
     changes = [_change(lease) for lease in leases]
     moved = await apply_transitions(connection, Transition.START, changes)
-    by_id = {lease.job_id: lease for lease in leases}
+    epochs = {row["id"]: row["lease_epoch"] for row in moved}
+    by_id = {lease.job_id: lease for lease in leases if epochs.get(lease.job_id) == lease.lease_epoch}
     loaded = await _load(connection, [row["id"] for row in moved])
     return [StartedJob(lease=by_id[row["id"]], kind=row["kind"], input=row["input"]) for row in loaded]
 
@@ -129,8 +130,8 @@ class LeasedJobs:
 
     async def _write_starts(self, leases: Sequence[Lease]) -> list[StartedJob | None]:
         async with self._db.transaction() as connection:
-            started = {job.lease.job_id: job for job in await start_jobs(connection, leases)}
-        return [started.get(lease.job_id) for lease in leases]
+            started = {job.lease: job for job in await start_jobs(connection, leases)}
+        return [started.get(lease) for lease in leases]
 
     def _writer_of(self, transition: Transition) -> Callable[[Sequence[Lease]], Awaitable[list[bool]]]:
         async def write(leases: Sequence[Lease]) -> list[bool]:
@@ -172,8 +173,8 @@ class LeasedJobs:
         """Answer which leases have moved, and hint at the jobs that wait for a worker since."""
         if any(row.get("state", JobState.SCHEDULED) == JobState.SCHEDULED for row in moved):
             self._notifier.hint(PLACE)
-        ids = {row["id"] for row in moved}
-        return [lease.job_id in ids for lease in leases]
+        written = {(row["id"], row["lease_epoch"]) for row in moved}
+        return [(lease.job_id, lease.lease_epoch) in written for lease in leases]
 
 
 async def _load(connection: Connection, job_ids: Sequence[int]) -> list[Row]:

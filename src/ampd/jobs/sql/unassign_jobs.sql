@@ -18,4 +18,4 @@ WITH given AS (
     UPDATE job_attempts a SET finished_at = now(), outcome = %(outcome)s
     FROM job WHERE a.job_id = job.id AND a.lease_epoch = job.lease_epoch AND a.finished_at IS NULL
 )
-SELECT id FROM job
+SELECT id, lease_epoch FROM job
