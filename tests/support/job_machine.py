@@ -78,6 +78,7 @@ class JobMachine(RuleBasedStateMachine):
         for process in list(self.processes):
             self._end_process(process)
         self._await(self.db.close())
+        self._await(_all_other_tasks())
         self.admin.close()
         self.loop.close()
 
@@ -174,3 +175,9 @@ class JobMachine(RuleBasedStateMachine):
 
     def current_leases(self) -> list[Lease]:
         return [lease for lease in self.leases if (job := self.model.jobs.get(lease.job_id)) and job.is_leased(lease)]
+
+
+async def _all_other_tasks() -> None:
+    """Wait for what was begun and nobody waited for: hints on their way."""
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(tasks)

@@ -20,7 +20,7 @@ def job_filter(query: JobListQuery) -> JobFilter:
         before_id=query.last_job_id,
         kind=query.kind,
         worker_id=query.worker_id,
-        labels=dict(_label(text) for text in query.label),
+        labels=_labels(query.label),
         created_after=query.created_after,
         created_before=query.created_before,
         dataset_namespace=dataset.namespace if dataset else None,
@@ -33,6 +33,15 @@ def _dataset(text: str) -> DatasetName:
         return DatasetName.parse(text)
     except AmpError as error:
         raise RequestRefusedError(ErrorCode.INVALID_QUERY_PARAMETERS, error.message, status=400) from None
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for key, value in map(_label, texts):
+        if labels.setdefault(key, value) != value:
+            message = f"label {key!r} is given twice with different values: no job has both"
+            raise AmpError(ErrorCode.INVALID_QUERY_PARAMETERS, message)
+    return labels
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -71,6 +71,16 @@ class _Strict(BaseModel):
         return refuse_strange_values(data)
 
 
+def _no_number(value: Any) -> Any:
+    """Refuse numbers, which would be taken for seconds or milliseconds of an epoch."""
+    if not isinstance(value, str) or re.fullmatch(r"[-+]?[0-9.]+", value.strip()):
+        raise ValueError("want a moment such as 2026-03-04T10:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+
+
 class JobListQuery(_Strict):
     """Query parameters of GET /jobs. The range of ``limit`` is checked by the route: it has codes of its own."""
 
@@ -84,8 +94,8 @@ class JobListQuery(_Strict):
     dataset: str | None = Field(default=None, description="only jobs of this dataset: namespace/name")
     worker_id: str | None = Field(default=None, description="only jobs that this worker has, or had last")
     label: list[str] = Field(default_factory=list, description="only jobs with this label: key=value; may be repeated")
-    created_after: AwareDatetime | None = Field(default=None, description="only jobs created then or later (RFC 3339)")
-    created_before: AwareDatetime | None = Field(default=None, description="only jobs created before (RFC 3339)")
+    created_after: Moment | None = Field(default=None, description="only jobs created then or later (RFC 3339)")
+    created_before: Moment | None = Field(default=None, description="only jobs created before (RFC 3339)")
 
 
 class EventListQuery(_Strict):
