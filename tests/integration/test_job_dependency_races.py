@@ -139,20 +139,22 @@ async def test_a_dependency_that_completes_while_a_deploy_names_it_releases_the_
     assert await engine.place() == {dependent.id}
 
 
-async def test_a_dependency_that_comes_and_completes_unseen_by_the_deploy_is_seen_by_the_net(
-    engine: Engine, database_url: str
+async def test_a_dependency_that_comes_while_a_deploy_names_it_releases_the_new_job_when_it_completes(
+    engine: Engine, database_url: str, row: RowHolder
 ) -> None:
-    """The job of the key is not there when the deploy looks, and the deploy is not there when that job completes."""
+    """The job of the key is not there when the deploy looks, and would not see the dependent when it completes."""
     async with _held_up(database_url) as db, asyncio.TaskGroup() as group:
         deploying = group.create_task(_deploy(db, "b", on_key("a")))
         await db.until_held(deploying)
-        await engine.complete((await engine.deploy("a")).id)
+        (lease,) = await engine.start((await engine.deploy("a")).id)
+        completing = group.create_task(_complete(engine.db, lease))
+        await row.until_waiting(completing)
         db.go_on()
+    assert completing.result()
     dependent = deploying.result()
     assert isinstance(dependent, Job)
-    released = await release_all_dependents(engine.db)
-    assert released in ([], [dependent.id])
     assert await engine.place() == {dependent.id}
+    assert await release_all_dependents(engine.db) == []
 
 
 @pytest.mark.parametrize("end", ["COMPLETED", "STOPPED"])

@@ -258,8 +258,9 @@ async def test_a_hint_for_another_worker_changes_nothing_here(metadata_db: Metad
 
 
 async def _hint_that_is_heard(metadata_db: MetadataDb, handler: Handler) -> None:
+    begun = len(handler.runs)
     await JobStore(metadata_db).deploy(deployment("after"), actor="a")
-    await handler.next_run(len(handler.runs) + 1)
+    await handler.next_run(begun + 1)
 
 
 async def test_a_false_hint_to_stop_stops_nothing(metadata_db: MetadataDb) -> None:
@@ -286,9 +287,7 @@ async def test_a_node_that_ends_frees_its_name_and_its_jobs(metadata_db: Metadat
 
 
 async def test_a_worker_alone_lets_a_job_go_that_waits_for_nothing_any_more(metadata_db: MetadataDb) -> None:
-    """Jobs go on while no controller lives. A dependency that came and completed while the deploy was written released
-    nobody (test_job_dependency_races.py): the last net is all that is left then, for workers as for controllers.
-    """
+    """Jobs go on while no controller lives: workers have its last net too, for what released nobody."""
     store, handler = JobStore(metadata_db), Handler()
     first = await store.deploy(deployment("a"), actor="a")
     job = await store.deploy(deployment("b", depends_on=(on_key("a"),)), actor="a")

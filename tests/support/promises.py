@@ -18,7 +18,6 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from ampd.cli.ampctl import run
 from ampd.replay_node import (
     Delay,
     Fault,
@@ -28,6 +27,7 @@ from ampd.replay_node import (
     load_recorded_chain,
 )
 from ampd.tasks import cancel_all
+from support.ampctl import run
 from support.daemons import Cluster, Process, ampd, wait_for
 from support.deploy import deploy, register_dataset
 from support.nodes import FIRST_BLOCK, LAST_BLOCK, MAINNET, on_thread

@@ -155,12 +155,12 @@ async def starting_500_jobs(engine: Engine) -> None:
     assert None not in await asyncio.gather(*(leased.start(lease) for lease in leases[:500]))
 
 
-@reads(transition=TRANSITION, lock_dependents=6, release_dependents=20)
+@reads(transition=TRANSITION, share_dependency_graph=0, lock_dependents=6, release_dependents=20)
 async def completing_one_job(engine: Engine) -> None:
     assert await engine.leased.complete(lease_of(RUNNING[7]))
 
 
-@reads(transition=TRANSITION, lock_dependents=3 * 300, release_dependents=6 * 300)
+@reads(transition=TRANSITION, share_dependency_graph=0, lock_dependents=3 * 300, release_dependents=6 * 300)
 async def completing_a_job_that_300_wait_for(engine: Engine) -> None:
     assert await engine.leased.complete(lease_of(AWAITED))
     (row,) = await engine.connection.run(
@@ -169,7 +169,12 @@ async def completing_a_job_that_300_wait_for(engine: Engine) -> None:
     assert row["met"] == 300
 
 
-@reads(transition=TRANSITION * 500, lock_dependents=6 * 500, release_dependents=8 * len(DEPENDENT))
+@reads(
+    transition=TRANSITION * 500,
+    share_dependency_graph=0,
+    lock_dependents=6 * 500,
+    release_dependents=8 * len(DEPENDENT),
+)
 async def completing_500_jobs(engine: Engine) -> None:
     leased = engine.leased
     assert all(await asyncio.gather(*(leased.complete(lease_of(job_id)) for job_id in RUNNING)))
@@ -212,6 +217,7 @@ async def stopping_500_jobs(engine: Engine) -> None:
 
 
 @reads(
+    lock_dependency_graph=0,
     lock_dependencies=4 * 10,
     insert_job=4,
     set_dependencies=2 * 10,
@@ -231,7 +237,9 @@ async def deploying_a_job_that_has_ended(engine: Engine) -> None:
     assert (job.id, job.execution_number) == (101, 2)
 
 
-@reads(list_jobs=LISTED, lock_dependencies=4, insert_job=4, lock_job_by_key=1, list_dependencies=1)
+@reads(
+    list_jobs=LISTED, lock_dependency_graph=0, lock_dependencies=4, insert_job=4, lock_job_by_key=1, list_dependencies=1
+)
 async def deploying_a_job_that_waits_already(engine: Engine) -> None:
     job = await engine.store.get(DEPENDENT[1])
     again = Deployment(

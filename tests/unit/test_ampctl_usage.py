@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ampd import __version__
-from ampd.cli.ampctl import run
 from ampd.datasets import generate_manifest, parse_manifest
+from support.ampctl import run
 
 NOUNS = {
     "manifest": {"generate", "register", "list", "inspect"},

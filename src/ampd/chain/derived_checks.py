@@ -112,7 +112,9 @@ def _check_prices(blocks: BlockRows, transactions: Rows, kinds: Integers, standa
     names = ("effective_gas_price", "gas_price", "max_fee_per_gas", "max_priority_fee_per_gas")
     own, price, limit, tip = (transactions.amounts(name) for name in names)
     base_fees = [amount(values, "base_fee_per_gas") or 0 for values in blocks.header_values]
-    base = np.array([min(fee, _LONG_AMOUNT) for fee in base_fees], dtype=np.uint64)[transactions.block]
+    # What is no fee at all, in a damaged file say, is compared in full too.
+    short = [fee if 0 <= fee < _LONG_AMOUNT else _LONG_AMOUNT for fee in base_fees]
+    base = np.array(short, dtype=np.uint64)[transactions.block]
     has_fees = kinds >= _FIRST_TYPE_WITH_FEES
     bad = own.low != np.where(has_fees, np.minimum(limit.low, base + tip.low), price.low)
     is_long = own.is_long | price.is_long | limit.is_long | tip.is_long | (base >= _LONG_AMOUNT)

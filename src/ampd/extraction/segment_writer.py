@@ -26,13 +26,15 @@ from ampd.data_store import (
 )
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Lease
-from ampd.object_store import ObjectStore
+from ampd.object_store import ObjectStore, PutResult
 from ampd.sources.blocks import BlockBatch
 from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
 
 _FIRST_SEGMENT_SECONDS = 1.0
+# After these nothing of a commit counts.
+_REFUSALS = frozenset({ErrorCode.LEASE_LOST, ErrorCode.RANGE_ALREADY_COMMITTED})
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class SegmentWriter:
         self._limits = limits
         self._lease_is_valid = lease_is_valid
         self._batches: list[BlockBatch] = []
+        # Files that were put, or are about to be, and are not known to count.
+        self._loose_files: dict[str, asyncio.Future[PutResult]] = {}
         self._opened_at = time.monotonic()
         # The first segments are short, so that progress shows early.
         self._seconds = min(_FIRST_SEGMENT_SECONDS, limits.seconds)
@@ -113,11 +117,14 @@ class SegmentWriter:
         await self.wait()
 
     async def abandon(self) -> None:
-        """Forget what is not committed. Files that were written already are orphans, which the next attempt removes."""
+        """Forget what is not committed, and delete what was written of it: when another worker has the job meanwhile,
+        and ends it, no later attempt comes to do that.
+        """
         self._batches = []
         writing, self._writing = self._writing, None
         if writing is not None:
             await cancel_all([writing])
+        await self._delete_loose_files()
 
     async def _write(self, batches: list[BlockBatch]) -> None:
         segment = Segment(
@@ -134,7 +141,7 @@ class SegmentWriter:
             for name, revision in self._revisions.items()
         ]
         self._check_lease()
-        await self._tables.commit_segment(self._lease, segment, files)
+        await self._commit(segment, files)
         _log.info(
             "segment.committed",
             job_id=self._lease.job_id,
@@ -144,6 +151,16 @@ class SegmentWriter:
             bytes=sum(file.size for file in files),
             write_ms=round((time.monotonic() - started) * 1000),
         )
+
+    async def _commit(self, segment: Segment, files: list[SegmentFile]) -> None:
+        files_of_it, self._loose_files = self._loose_files, {}
+        try:
+            await self._tables.commit_segment(self._lease, segment, files)
+        except AmpError as error:
+            # After any other error the files may count: the answer to the commit itself may have been lost.
+            if error.code in _REFUSALS:
+                self._loose_files = files_of_it
+            raise
 
     async def _write_file(
         self, revision: Revision, segment: Segment, tables: list[pa.Table], created_at: datetime
@@ -158,7 +175,7 @@ class SegmentWriter:
             self._executor, encode_segment, name, tables, description, self._compression
         )
         self._check_lease()
-        put = await self._lake.put(f"{revision.path}/{file_name}", buffer)
+        put = await self._put(f"{revision.path}/{file_name}", buffer)
         return SegmentFile(
             revision_id=revision.id,
             file_name=file_name,
@@ -168,6 +185,25 @@ class SegmentWriter:
             version=put.version,
             description=description,
         )
+
+    async def _put(self, path: str, buffer: pa.Buffer) -> PutResult:
+        putting = asyncio.ensure_future(self._lake.put(path, buffer))
+        self._loose_files[path] = putting
+        # It goes on when we are cut off: a file that is deleted must not appear after that.
+        return await asyncio.shield(putting)
+
+    async def _delete_loose_files(self) -> None:
+        for path, putting in self._loose_files.items():
+            await asyncio.wait([putting])
+            try:
+                putting.result()
+                await self._lake.delete(path)
+            except AmpError as error:
+                # The next attempt removes it, if there is one.
+                _log.warning("orphan.left", path=path, error=error.message)
+            else:
+                _log.info("orphan.removed", path=path)
+        self._loose_files = {}
 
     def _check_lease(self) -> None:
         if not self._lease_is_valid():

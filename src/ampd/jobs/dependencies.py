@@ -11,14 +11,16 @@ from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 
 async def hold_dependencies(connection: Connection, dependencies: Sequence[Dependency]) -> bool:
-    """Lock what a new execution depends on, until the caller's transaction ends, and tell whether all has completed.
+    """Keep what a new execution depends on as it is until the caller's transaction ends, and tell whether all has
+    completed.
 
-    Call it before the dependent job is locked: completions lock in this order too.
+    Call it before anything else is locked: see :func:`share_dependency_graph`.
 
     :raises AmpError: DEPENDENCY_NOT_FOUND for the id of a job that there is not.
     """
     if not dependencies:
         return True
+    await connection.execute(sql("jobs", "lock_dependency_graph"))
     parameters = {
         "job_ids": [each.job_id for each in dependencies if each.job_id is not None],
         "keys": [each.key for each in dependencies if each.key is not None],
@@ -34,6 +36,15 @@ async def hold_dependencies(connection: Connection, dependencies: Sequence[Depen
         )
     states = [by_key.get(each.key) if each.job_id is None else by_id[each.job_id] for each in dependencies]
     return all(state == JobState.COMPLETED for state in states)
+
+
+async def share_dependency_graph(connection: Connection) -> None:
+    """Keep deploys that name dependencies away until the caller's transaction, which completes jobs, ends.
+
+    Deploys and completions both call on rows of several jobs, in whatever order of their ids: one that waits for the
+    other holds no row yet (docs/decisions/0015).
+    """
+    await connection.execute(sql("jobs", "share_dependency_graph"))
 
 
 async def set_dependencies(connection: Connection, job_id: int, dependencies: Sequence[Dependency]) -> None:
@@ -80,8 +91,7 @@ async def release_dependents(connection: Connection, completed: Sequence[Row]) -
 async def release_all_dependents(db: MetadataDb) -> list[int]:
     """Let all jobs go that wait for nothing any more, and return their ids.
 
-    The net below :func:`release_dependents`: a job whose dependency was deployed and completed while the job itself
-    was being written is seen by nobody else.
+    The net below :func:`release_dependents`, for what nobody has thought of: a job must not wait for ever.
     """
     released: list[int] = []
     after_id = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from ampd.jobs.dependencies import release_dependents
+from ampd.jobs.dependencies import release_dependents, share_dependency_graph
 from ampd.jobs.models import Lease
 from ampd.jobs.states import HELD_STATES, TERMINAL_STATES, JobState, Transition, targets
 from ampd.metadata_db import Connection, Row, sql
@@ -51,8 +51,11 @@ async def apply_transitions(
     """Apply ``transition`` to jobs inside the caller's transaction: states, attempts, executions and events together.
 
     Returns a row for each job that has moved. The others are in no state that the table allows, or their lease is
-    stale: of them nothing has changed. A completion also releases the jobs that waited for it.
+    stale: of them nothing has changed. A completion also releases the jobs that waited for it; it must be the first
+    thing in its transaction that locks.
     """
+    if transition is Transition.COMPLETE:
+        await share_dependency_graph(connection)
     moves = targets(transition)
     parameters = {
         "job_ids": [change.job_id for change in changes],

@@ -14,6 +14,7 @@ import structlog
 from ampd.errors import AmpError
 from ampd.jobs import (
     Beat,
+    Claim,
     JobAction,
     JobHandler,
     JobState,
@@ -23,6 +24,7 @@ from ampd.jobs import (
     WorkerIdentity,
     claim_jobs,
     force_overdue_stops,
+    release_all_dependents,
     rescue_jobs_of_lost_workers,
 )
 from ampd.jobs.notification import CHANNEL, parse_action
@@ -69,6 +71,7 @@ class WorkerNode:
         self._beats: asyncio.Queue[Beat] = asyncio.Queue()
         self._ended: asyncio.Future[AmpError] = asyncio.get_running_loop().create_future()
         self._may_claim = asyncio.Event()
+        self._claiming = asyncio.Lock()
         # Claims are counted so that a beat that was sent during one is not misread: see `_is_ours_to_run`.
         self._claims_begun = 0
         self._claims_ended = 0
@@ -140,19 +143,18 @@ class WorkerNode:
             self._may_claim.set()
 
     async def _reconcile_job(self, wanted: WantedJob) -> None:
-        running = self._runner.get(wanted.job_id)
-        if running is not None and running.lease.lease_epoch == wanted.lease_epoch:
+        lease = wanted.lease(self._identity)
+        running = self._runner.get(lease)
+        if running is not None:
             if wanted.state is JobState.STOP_REQUESTED:
                 self._stop(running)
-            return
-        lease = wanted.lease(self._identity)
-        if wanted.state is not JobState.SCHEDULED:
+        elif wanted.state is not JobState.SCHEDULED:
             if self._is_stranded(wanted):
                 # Ours by the database, but not running here: its outcome could not be written. Another attempt goes on.
                 await self._guard(self._leased_jobs.hand_back(lease))
         elif not self._takes_work:
             await self._guard(self._leased_jobs.unassign(lease))
-        elif running is None:
+        else:
             self._runner.begin(lease)
 
     def _is_stranded(self, wanted: WantedJob) -> bool:
@@ -181,20 +183,28 @@ class WorkerNode:
             await self._may_claim.wait()
             self._may_claim.clear()
             if self._takes_work and len(self._runner) < self._settings.slots:
-                await self._guard(self._claim_once())
+                async with self._claiming:
+                    await self._guard(self._claim_once())
 
     async def _claim_once(self) -> None:
         self._claims_begun += 1
         try:
             claim = await claim_jobs(self._db, self._identity, lease_seconds=self._settings.heartbeat.lease_seconds)
-            for job in claim.started:
-                self._runner.begin(job.lease, job)
+            await self._begin_claimed(claim)
         finally:
             self._claims_ended += 1
         for lease in claim.placed_elsewhere:
             self._notifier.hint(JobAction(lease.worker_id, lease.job_id, "START"))
         if claim.started or claim.placed_elsewhere:
             self._may_claim.set()  # there may be more
+
+    async def _begin_claimed(self, claim: Claim) -> None:
+        """Begin what a claim has brought; when a drain came meanwhile, give it back: no other may think it lost."""
+        if self._takes_work:
+            for job in claim.started:
+                self._runner.begin(job.lease, job)
+        else:
+            await asyncio.gather(*(self._leased_jobs.hand_back(job.lease) for job in claim.started))
 
     async def _listen(self) -> None:
         """Follow hints; whatever they say, the next heartbeat brings the truth."""
@@ -207,14 +217,15 @@ class WorkerNode:
                 self._heartbeat.beat_now()
 
     async def _rescue(self) -> None:
-        """The last net: take back jobs of dead workers, and force overdue stops, also when no controller is there.
-        First of all our own predecessor's.
+        """The last net, also when no controller is there: take back jobs of dead workers, first of all those of our own
+        predecessor, force overdue stops, and let go of jobs that wait for nothing any more.
         """
         actor = f"worker:{self._identity.node_id}"
         lease_seconds = self._settings.heartbeat.lease_seconds
         while True:
             await self._guard(rescue_jobs_of_lost_workers(self._db, lease_seconds=lease_seconds, actor=actor))
             await self._guard(force_overdue_stops(self._db, actor=actor))
+            await self._guard(release_all_dependents(self._db))
             self._heartbeat.beat_now()
             await asyncio.sleep(self._settings.reconcile_interval_seconds)
 
@@ -233,9 +244,10 @@ class WorkerNode:
         _log.info("worker.draining", jobs=len(self._runner), timeout_s=timeout)
         self._ends = True
         self._heartbeat.drain()
-        tasks = self._runner.give_back()
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout)
+        # What a claim that is under way brings is given back too.
+        last_claim = asyncio.ensure_future(self._claiming.acquire())
+        await asyncio.wait([last_claim, *self._runner.give_back()], timeout=timeout)
+        await cancel_all([last_claim])
 
     def _set_cordoned(self, cordoned: bool) -> None:
         """Follow an operator who keeps work away, or lets it come again."""

@@ -19,7 +19,7 @@ _WRITE_PAUSE_SECONDS = 0.5
 Outcome = Callable[[Lease], Awaitable[bool]]
 
 
-@dataclass
+@dataclass(eq=False)
 class RunningJob:
     """A job in this process. ``since`` is the monotonic time (seconds) at which it came here; ``gives_back`` says that
     another worker shall go on with it.
@@ -53,20 +53,31 @@ class JobRunner:
         self._lease_is_valid = lease_is_valid
         self._on_end = on_end
         self._running: dict[int, RunningJob] = {}
+        # Attempts that were taken away and still clean up while a newer one of the same job is here.
+        self._outdated: set[RunningJob] = set()
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._outdated)
 
-    def get(self, job_id: int) -> RunningJob | None:
-        """Return the job with this id, if it is here."""
-        return self._running.get(job_id)
+    def get(self, lease: Lease) -> RunningJob | None:
+        """Return the attempt with this lease, if it is here."""
+        job = self._running.get(lease.job_id)
+        return job if job is not None and job.lease.lease_epoch == lease.lease_epoch else None
 
     def jobs(self) -> list[RunningJob]:
         """Return all jobs that are here."""
-        return list(self._running.values())
+        return [*self._running.values(), *self._outdated]
 
     def begin(self, lease: Lease, started: StartedJob | None = None) -> None:
-        """Run a job; ``started`` when its attempt has begun already."""
+        """Run a job; ``started`` when its attempt has begun already. Of two attempts of one job the older was taken
+        away: it is dropped, or not begun.
+        """
+        other = self._running.get(lease.job_id)
+        if other is not None:
+            if other.lease.lease_epoch >= lease.lease_epoch:
+                return
+            self._outdated.add(other)
+            self.drop(other)
         job = RunningJob(lease)
         self._running[lease.job_id] = job
         job.task = asyncio.create_task(self._run(job, started), name=f"job {lease.job_id}")
@@ -74,10 +85,10 @@ class JobRunner:
 
     def give_back(self) -> list[asyncio.Task[None]]:
         """Ask all jobs to finish what they hold, for another worker to go on, and return their tasks."""
-        for job in self._running.values():
+        for job in self.jobs():
             job.gives_back = True
             job.stop.set()
-        return [job.task for job in self._running.values() if job.task is not None]
+        return [job.task for job in self.jobs() if job.task is not None]
 
     def drop(self, job: RunningJob) -> None:
         """Let go of a job that is not ours any more, at once; what tidies up after it is not interrupted again."""
@@ -87,7 +98,7 @@ class JobRunner:
 
     async def cancel(self, *, seconds: float) -> None:
         """End all jobs. Those that give back have ``seconds`` to say so; after a lease they are taken back anyway."""
-        tasks = [job.task for job in self._running.values() if job.task is not None]
+        tasks = [job.task for job in self.jobs() if job.task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -97,6 +108,7 @@ class JobRunner:
     def _forget(self, job: RunningJob, ended: asyncio.Task[None]) -> None:
         if not ended.cancelled() and ended.exception() is not None:
             _log.error("job.outcome_lost", job_id=job.lease.job_id, exc_info=ended.exception())
+        self._outdated.discard(job)
         if self._running.get(job.lease.job_id) is job:
             del self._running[job.lease.job_id]
         self._on_end()

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from admin_api_cluster import Cluster
 
-from ampd.cli.ampctl import run
 from ampd.datasets import generate_manifest
 from ampd.errors import AmpError, ErrorCode
+from support.ampctl import run
 
 AMPCTL = [sys.executable, "-m", "ampd.cli.ampctl"]
 Z = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 from admin_api_cluster import Cluster, error
 
-from ampd.cli.ampctl import run
 from ampd.client import Ampd, ApiError, AsyncAmpd
+from support.ampctl import run
 
 DEPLOY: Final = "/datasets/{}/versions/latest/deploy"
 DEFAULTS: Final = {"initial_delay": 1.0, "multiplier": 2.0, "max_delay": 300.0, "jitter": 0.25}

@@ -9,9 +9,9 @@ import shlex
 import pytest
 from admin_api_cluster import LEASE_SECONDS, Cluster, error
 
-from ampd.cli.ampctl import run
 from ampd.client import Ampd, ApiError, AsyncAmpd
 from ampd.jobs import place_due_jobs
+from support.ampctl import run
 
 
 async def test_drain_and_undrain_answer_the_worker_and_change_what_it_gets(cluster: Cluster) -> None:

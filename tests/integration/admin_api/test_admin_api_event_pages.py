@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 from admin_api_cluster import Cluster, error
 
-from ampd.cli.ampctl import run
 from ampd.client import Ampd, AsyncAmpd
+from support.ampctl import run
 
 EVENTS: Final = 2_345
 MANY: Final = """

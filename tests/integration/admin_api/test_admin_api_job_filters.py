@@ -14,9 +14,9 @@ from typing import Any, Final
 import pytest
 from admin_api_cluster import Cluster, error
 
-from ampd.cli.ampctl import run
 from ampd.client import Ampd, ApiError, AsyncAmpd
 from ampd.jobs import Deployment
+from support.ampctl import run
 
 ALL: Final = ("n2", "n1", "e3", "e2", "e1")  # the newest first
 

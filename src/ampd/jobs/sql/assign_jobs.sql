@@ -13,7 +13,7 @@ WITH given AS (
       AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met AND j.run_at <= statement_timestamp(), false)
       AND j.worker_selector IS NOT DISTINCT FROM given.worker_selector
     ORDER BY j.id
-    FOR UPDATE OF j SKIP LOCKED
+    FOR NO KEY UPDATE OF j SKIP LOCKED
 ), assigned AS (
     UPDATE jobs
     SET worker_id = locked.node_id, worker_incarnation = locked.incarnation, lease_epoch = lease_epoch + 1, updated_at = now()

@@ -7,4 +7,4 @@ WHERE state = 'SCHEDULED' AND NOT dependencies_met
       UNION
       SELECT job_id FROM job_dependencies WHERE depends_on_key = ANY (%(keys)s::text[])))
 ORDER BY id
-FOR UPDATE
+FOR NO KEY UPDATE

@@ -3,4 +3,4 @@ SELECT id, worker_id FROM jobs
 WHERE stop_deadline < statement_timestamp() AND state IN ('STOP_REQUESTED', 'STOPPING')
 ORDER BY id
 LIMIT 1000
-FOR UPDATE SKIP LOCKED
+FOR NO KEY UPDATE SKIP LOCKED

@@ -13,7 +13,7 @@ WITH given AS (
     WHERE j.id = ANY (%(job_ids)s::bigint[]) AND coalesce(j.state = ANY (%(from_states)s), false) -- see assign_jobs.sql
       AND (given.incarnation IS NULL OR (j.lease_epoch = given.lease_epoch AND j.worker_incarnation = given.incarnation))
     ORDER BY j.id -- always in this order: two batches never wait for each other
-    FOR UPDATE OF j
+    FOR NO KEY UPDATE OF j
 ), moved AS (
     UPDATE jobs
     SET state = targets.to_state,

@@ -8,7 +8,7 @@ WITH given AS (
     WHERE j.id = ANY (%(job_ids)s::bigint[]) AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NOT NULL, false) -- see assign_jobs.sql
       AND (given.incarnation IS NULL OR (j.lease_epoch = given.lease_epoch AND j.worker_incarnation = given.incarnation))
     ORDER BY j.id
-    FOR UPDATE OF j
+    FOR NO KEY UPDATE OF j
 ), job AS (
     UPDATE jobs SET worker_id = NULL, worker_incarnation = NULL, updated_at = now()
     FROM locked
