@@ -15,7 +15,9 @@ from hypothesis import settings
 from psycopg import sql
 
 from ampd.metadata_db import EmbeddedPostgres, MetadataDb, migrate
+from support.daemons import ampd_starts
 from support.databases import execute, fresh_database, url_of
+from support.forked import ForkedProcess
 
 # In CI the same examples every time: a run must not fail by chance. At the desk chance goes on looking.
 settings.register_profile("ci", derandomize=True)
@@ -25,6 +27,8 @@ if os.environ.get("CI"):
 # A shell starts background jobs with Ctrl+C ignored, and children inherit that; tests send it to theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ampd_starts.append(ForkedProcess)
 
 # Tests of defects that are known and not mended yet, each with its reason: the list is there to become empty.
 KNOWN_DEFECTS = tomllib.loads((Path(__file__).parent / "known_defects.toml").read_text(encoding="utf-8"))

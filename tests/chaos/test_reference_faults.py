@@ -143,7 +143,8 @@ class TestAConflictThatMeansNothing:
         send_hints(stage.database_url, hint("left", job_id, "START"))
         stage.complete("left")
         assert stage.states(job_id) == ["SCHEDULED", "STOPPED"]
-        assert stage.job(other)["status"] == "RUNNING"
+        # On a busy machine the worker may have been frozen for longer than its lease: then it has the job again.
+        stage.wait_for(other, "RUNNING")
 
     def test_hints_that_come_twice_too_late_or_untrue_change_no_job_and_end_no_worker(self, stage: Scene) -> None:
         """Fault 3: a second START, or a STOP that the reconcile had heard before, ended the worker."""

@@ -9,9 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -36,20 +36,61 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+class Child(Protocol):
+    """What is needed of a child process: the face of :class:`subprocess.Popen`."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: signal.Signals) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class StartChild(Protocol):
+    def __call__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Child: ...
+
+
+def start_program(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Child:
+    """Start a program in a session of its own, its output appended to ``log``."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            arguments,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def start_interpreter(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Child:
+    """Start ``ampd`` as a user does."""
+    return start_program([sys.executable, "-m", "ampd.cli.ampd", *arguments], log, environment)
+
+
+# The tests have a quicker way: see conftest.py. Benchmarks do not.
+ampd_starts: list[StartChild] = [start_interpreter]
+
+
 class Process:
     """A child process whose output goes to a file."""
 
-    def __init__(self, arguments: list[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        start: StartChild = start_program,
+    ) -> None:
         self.log = log
-        self._file = log.open("ab")
-        self.popen = subprocess.Popen(
-            arguments,
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=_environment(environment),
-            start_new_session=True,
-        )
+        log.touch()
+        self.popen = start(arguments, log, _environment(environment))
 
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -78,9 +119,7 @@ class Process:
                 self.popen.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.popen.kill()
-                self.popen.wait()
-        self._file.close()
-        return self.popen.returncode
+        return self.popen.wait()
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -90,7 +129,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 
 def ampd(*arguments: str, log: Path, environment: Mapping[str, str] | None = None) -> Process:
     """Start ``ampd`` with ``arguments``."""
-    return Process([sys.executable, "-m", "ampd.cli.ampd", *arguments], log=log, environment=environment)
+    return Process(arguments, log=log, environment=environment, start=ampd_starts[-1])
 
 
 def run_ampd(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
