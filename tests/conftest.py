@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import tempfile
-import tomllib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -29,18 +28,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ampd_starts.append(ForkedProcess)
-
-# Tests of defects that are known and not mended yet, each with its reason: the list is there to become empty.
-KNOWN_DEFECTS = tomllib.loads((Path(__file__).parent / "known_defects.toml").read_text(encoding="utf-8"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        name = item.nodeid.partition("[")[0]
-        for defect in KNOWN_DEFECTS.get("defect", []):
-            if name in defect["tests"]:
-                item.add_marker(pytest.mark.xfail(reason=defect["reason"], strict=False))
-
 
 TEMPLATE = "migrated_template"
 # The tests of the embedded server itself keep its defaults; here nothing has to outlive a power cut.
