@@ -10,12 +10,21 @@ from uuid import uuid4
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
-from ampd.data_store import Compression, TableStore
+from ampd.data_store import Compression, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.extraction import ExtractionHandler, ExtractionSettings
-from ampd.extraction.segment_writer import SegmentLimits
+from ampd.extraction import (
+    ExtractionHandler,
+    ExtractionSettings,
+    HeldRanges,
+    KeeperSettings,
+    LakeKeeper,
+    OpenExtractions,
+    Parts,
+    RangeBorrower,
+    SegmentLimits,
+)
 from ampd.extraction.sources import open_source
-from ampd.jobs import JobHandler, LeasedJobs, Notifier, WorkerIdentity
+from ampd.jobs import LeasedJobs, Notifier, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
@@ -36,30 +45,39 @@ async def run_worker(
         try:
             notifier = Notifier(db)
             leased_jobs = LeasedJobs(db, notifier=notifier)
+            worker = WorkerIdentity(node_id, uuid4())
+            parts = _parts(config, db, executor)
+            opened, held = OpenExtractions(parts), HeldRanges(parts.ranges, worker)
             node = WorkerNode(
                 db,
-                WorkerIdentity(node_id, uuid4()),
-                {"extraction": _extraction(config, db, leased_jobs, executor)},
+                worker,
+                {"extraction": ExtractionHandler(parts, opened, held, leased_jobs)},
                 leased_jobs,
                 _settings(config, drain_timeout_seconds),
                 info=dict(build_info()),
                 notifier=notifier,
+                companions=[
+                    RangeBorrower(parts, opened, held, parts.ranges, worker),
+                    LakeKeeper(parts.ranges, parts.leftovers, KeeperSettings()),
+                ],
             )
             await node.run(stop)
         finally:
             await db.close()
 
 
-def _extraction(config: Config, db: MetadataDb, leased_jobs: LeasedJobs, executor: ThreadPoolExecutor) -> JobHandler:
+def _parts(config: Config, db: MetadataDb, executor: ThreadPoolExecutor) -> Parts:
     writer = config.writer
     compression = writer.parsed_compression
     codec = "none" if compression.codec == "uncompressed" else compression.codec
-    return ExtractionHandler(
+    lake = ObjectStore.open(config.data_dir)
+    return Parts(
         datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
         providers=ProviderStore(ObjectStore.open(config.providers_dir)),
         tables=TableStore(db),
-        leased_jobs=leased_jobs,
-        lake=ObjectStore.open(config.data_dir),
+        ranges=RangeStore(db, lease_seconds=config.worker.lease_secs),
+        leftovers=Leftovers(db, lake),
+        lake=lake,
         executor=executor,
         open_source=open_source,
         settings=ExtractionSettings(

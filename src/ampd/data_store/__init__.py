@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from ampd.data_store.leftovers import Leftovers
+from ampd.data_store.range_store import (
+    Cost,
+    HeldRange,
+    OpenPlan,
+    PlannedRange,
+    PlanView,
+    RangeLease,
+    RangeState,
+    RangeStore,
+)
 from ampd.data_store.segments import Compression, Segment, describe_segment, encode_segment, segment_file_name
 from ampd.data_store.tables import (
     Dataset,
@@ -14,8 +25,17 @@ from ampd.data_store.tables import (
 
 __all__ = [
     "Compression",
+    "Cost",
     "Dataset",
+    "HeldRange",
+    "Leftovers",
+    "OpenPlan",
+    "PlanView",
+    "PlannedRange",
     "ProgressSummary",
+    "RangeLease",
+    "RangeState",
+    "RangeStore",
     "Revision",
     "Segment",
     "SegmentFile",

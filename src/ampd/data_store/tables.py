@@ -1,23 +1,22 @@
 """The tables of the lake: revisions, the files that count, and how far they reach.
 
-A file is part of the lake only by its row in ``files``. The rows of all tables of a range are written in one
-transaction, under the lease of the job that wrote them (design sections 4.3 and 7.1).
+A file is part of the lake only by its row in ``files``. The rows of all tables of a segment are written in one
+transaction, under the lease of their range (:mod:`ampd.data_store.range_store`). The database keeps the runs of blocks
+that hang together up to date with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import uuid_utils
 from psycopg.types.json import Jsonb
 
-from ampd.data_store.ranges import BlockRange, intersect, merge
-from ampd.data_store.segments import Segment
+from ampd.data_store.ranges import BlockRange
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import Job, Lease, hold_lease, note_success
+from ampd.jobs import Job, Lease, hold_lease
 from ampd.metadata_db import Connection, MetadataDb, sql
 
 
@@ -138,71 +137,10 @@ class TableStore:
                     "give the provider the URL of the right chain, or register the dataset under another name",
                 )
 
-    async def present_ranges(self, revisions: Sequence[Revision]) -> list[BlockRange]:
-        """Return the blocks that all ``revisions`` hold, as sorted ranges."""
-        parameters = {"ids": [revision.id for revision in revisions]}
-        rows = await self._db.fetch_all(sql("data_store", "list_ranges"), parameters)
-        by_revision: dict[int, list[BlockRange]] = {revision.id: [] for revision in revisions}
-        for row in rows:
-            by_revision[row["revision_id"]].append((row["start_block"], row["end_block"]))
-        ranges = [merge(found) for found in by_revision.values()]
-        common = ranges[0]
-        for other in ranges[1:]:
-            common = common if other == common else intersect(common, other)
-        return common
-
-    async def hash_before(self, revision: Revision, block: int) -> bytes | None:
-        """Return the hash of block ``block - 1`` when a file of ``revision`` ends there."""
-        row = await self._db.fetch_one(
-            sql("data_store", "hash_of_segment_end"), {"revision_id": revision.id, "end_block": block - 1}
-        )
-        return None if row is None else bytes(row["end_hash"])
-
-    async def registered_files(self, revision: Revision) -> set[str]:
-        """Return the names of the files that count."""
-        rows = await self._db.fetch_all(sql("data_store", "list_file_names"), {"revision_id": revision.id})
-        return {row["file_name"] for row in rows}
-
-    async def database_time(self) -> datetime:
-        """Return the database's time: the only clock whose time is stored."""
-        row = await self._db.fetch_one(sql("data_store", "clock"))
-        assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
-        time: datetime = row["now"]
-        return time
-
-    async def commit_segment(self, lease: Lease, segment: Segment, files: Sequence[SegmentFile]) -> None:
-        """Make the files of all tables of a range count, in one transaction, when the lease is the current one.
-
-        :raises AmpError: LEASE_LOST, or RANGE_ALREADY_COMMITTED when a block of the range is there already. Nothing
-        counts then.
-        """
-        async with self._db.transaction() as connection:
-            await hold_lease(connection, lease)
-            await note_success(connection, lease)
-            for file in files:
-                if not await self._register(connection, segment, file):
-                    raise AmpError(
-                        ErrorCode.RANGE_ALREADY_COMMITTED,
-                        f"blocks {segment.start_block} to {segment.end_block} are in the table already: "
-                        "nothing was written",
-                        recoverable=True,
-                    )
-
-    async def _register(self, connection: Connection, segment: Segment, file: SegmentFile) -> bool:
-        parameters = {
-            "revision_id": file.revision_id,
-            "file_name": file.file_name,
-            "start_block": segment.start_block,
-            "end_block": segment.end_block,
-            "start_parent_hash": segment.start_parent_hash,
-            "end_hash": segment.end_hash,
-            "row_count": file.row_count,
-            "object_size": file.size,
-            "object_e_tag": file.e_tag,
-            "object_version": file.version,
-            "metadata": Jsonb(file.description),
-        }
-        return await (await connection.execute(sql("data_store", "register_file"), parameters)).fetchone() is not None
+    async def revisions_of_job(self, job_id: int) -> dict[str, Revision]:
+        """Return the active revisions that a job writes, by table."""
+        rows = await self._db.fetch_all(sql("data_store", "list_revisions_of_job"), {"job_id": job_id})
+        return {row["table_name"]: Revision(**row) for row in rows}
 
     async def progress_of_job(self, job_id: int) -> dict[str, TableProgress]:
         """Return how far each table that the job writes reaches, by name."""

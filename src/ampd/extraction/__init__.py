@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
-from ampd.extraction.handler import ExtractionHandler, ExtractionSettings
+from ampd.extraction.handler import ExtractionHandler
+from ampd.extraction.held_ranges import HeldRanges
+from ampd.extraction.lake_keeper import KeeperSettings, LakeKeeper
+from ampd.extraction.open_extractions import OpenExtractions
+from ampd.extraction.parts import ExtractionSettings, Parts, SegmentLimits
+from ampd.extraction.range_borrower import RangeBorrower
 
-__all__ = ["ExtractionHandler", "ExtractionSettings"]
+__all__ = [
+    "ExtractionHandler",
+    "ExtractionSettings",
+    "HeldRanges",
+    "KeeperSettings",
+    "LakeKeeper",
+    "OpenExtractions",
+    "Parts",
+    "RangeBorrower",
+    "SegmentLimits",
+]

@@ -11,13 +11,14 @@ from ampd.errors import AmpError, ErrorCode
 @dataclass(frozen=True)
 class ExtractionInput:
     """The descriptor of a job. ``end_block``: None (follow the chain), ``latest``, ``N`` or ``-N`` (so many before the
-    latest).
+    latest). ``parallelism``: the most ranges that are read at once, on all workers together.
     """
 
     namespace: str
     name: str
     manifest_hash: str
     end_block: str | None
+    parallelism: int = 1
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ExtractionInput:
@@ -28,6 +29,7 @@ class ExtractionInput:
             name=data["dataset_name"],
             manifest_hash=data["manifest_hash"],
             end_block=None if end_block is None else str(end_block),
+            parallelism=data.get("max_writers", 1),
         )
 
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from ampd.worker.heartbeat import HeartbeatSettings
 from ampd.worker.node import WorkerNode, WorkerSettings
+from ampd.worker.spare_slots import Companion, SpareSlots
 
-__all__ = ["HeartbeatSettings", "WorkerNode", "WorkerSettings"]
+__all__ = ["Companion", "HeartbeatSettings", "SpareSlots", "WorkerNode", "WorkerSettings"]

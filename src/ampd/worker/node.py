@@ -5,7 +5,7 @@ section 4).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from ampd.metadata_db.listen import listen
 from ampd.tasks import cancel_all
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
 from ampd.worker.runner import JobRunner, RunningJob
+from ampd.worker.spare_slots import Companion, SpareSlots
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +51,9 @@ class WorkerSettings:
 
 
 class WorkerNode:
-    """One worker process. ``handlers`` run jobs by kind; ``info`` is its build data."""
+    """One worker process. ``handlers`` run jobs by kind, ``companions`` go on beside them; ``info`` is its build
+    data.
+    """
 
     def __init__(
         self,
@@ -62,8 +65,10 @@ class WorkerNode:
         *,
         info: dict[str, Any],
         notifier: Notifier | None = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         self._db = db
+        self._companions = companions
         self._identity = identity
         self._leased_jobs = leased_jobs
         self._settings = settings
@@ -92,6 +97,12 @@ class WorkerNode:
         self._runner = JobRunner(
             handlers, leased_jobs, lease_is_valid=self._heartbeat.is_trusted, on_end=self._may_claim.set
         )
+        self._spare_slots = SpareSlots(
+            settings.slots,
+            busy=lambda: len(self._runner),
+            takes_work=lambda: self._takes_work,
+            lease_is_valid=self._heartbeat.is_trusted,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then drain.
@@ -103,16 +114,17 @@ class WorkerNode:
         _log.info("worker.registered", node_id=self._identity.node_id, slots=self._settings.slots)
         coroutines = (self._reconcile(), self._claim(), self._listen(), self._rescue())
         loops = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+        companions = [asyncio.ensure_future(companion.run(self._spare_slots)) for companion in self._companions]
         stopping = asyncio.ensure_future(stop.wait())
         try:
-            waited: set[asyncio.Future[Any]] = {*loops, stopping, self._ended}
+            waited: set[asyncio.Future[Any]] = {*loops, *companions, stopping, self._ended}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
-                await self._drain()
-            for finished in filter(asyncio.Future.done, loops):
+                await self._drain(companions)
+            for finished in filter(asyncio.Future.done, (*loops, *companions)):
                 finished.result()  # a loop ends only by an error: let it be seen
         finally:
-            await cancel_all((*loops, stopping))
+            await cancel_all((*loops, *companions, stopping))
             await self._runner.cancel(seconds=self._settings.heartbeat.lease_seconds)
             await asyncio.to_thread(self._heartbeat.stop)
         if self._ended.done():
@@ -238,15 +250,16 @@ class WorkerNode:
 
     # --- less work
 
-    async def _drain(self) -> None:
+    async def _drain(self, companions: Sequence[asyncio.Future[None]]) -> None:
         """No new work; finish and commit what is in hand, give the rest back."""
         timeout = self._settings.drain_timeout_seconds
         _log.info("worker.draining", jobs=len(self._runner), timeout_s=timeout)
         self._ends = True
         self._heartbeat.drain()
+        self._spare_slots.closing.set()
         # What a claim that is under way brings is given back too.
         last_claim = asyncio.ensure_future(self._claiming.acquire())
-        await asyncio.wait([last_claim, *self._runner.give_back()], timeout=timeout)
+        await asyncio.wait([last_claim, *self._runner.give_back(), *companions], timeout=timeout)
         await cancel_all([last_claim])
 
     def _set_cordoned(self, cordoned: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from ampd.admin_api import Services
-from ampd.data_store import Dataset, Segment, SegmentFile, TableStore
+from ampd.data_store import Dataset, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.jobs import (
     JobStore,
@@ -101,14 +101,21 @@ class Cluster:
         return job_id
 
     async def write(self, lease: Lease, manifest_hash: str, ranges: dict[str, list[tuple[int, int]]]) -> None:
-        """Commit segments of the job's tables: ``{"blocks": [(0, 9), …]}``; linked by hash where they touch."""
+        """Register segments of the job's tables: ``{"blocks": [(0, 9), …]}``; linked by hash where they touch."""
         dataset = Dataset("ethereum", "mainnet", manifest_hash, 0)
         revisions = await self.services.tables.open_revisions(lease, dataset, ranges)
         for name, blocks in ranges.items():
             for first, last in blocks:
-                segment = Segment(first, last, _hash(first - 1), _hash(last), 1_700_000_000)
-                file = SegmentFile(revisions[name].id, f"{first:09d}.parquet", 10, 2048, None, None, {})
-                await self.services.tables.commit_segment(lease, segment, [file])
+                values = [revisions[name].id, f"{first:09d}.parquet", first, last, _hash(first - 1), _hash(last)]
+                async with self.db.transaction() as connection:
+                    await connection.execute(_REGISTER, values)
+
+
+_REGISTER = """
+INSERT INTO files (revision_id, file_name, start_block, end_block, start_parent_hash, end_hash, row_count, object_size,
+                   metadata)
+VALUES (%s, %s, %s, %s, %s, %s, 10, 2048, '{}')
+"""
 
 
 def _hash(block: int) -> bytes:

@@ -1,30 +1,18 @@
--- How far each table reaches that the job writes: the contiguous, hash-linked files from the dataset's start, and the gaps after them.
-WITH revisions AS (
-    SELECT r.id, t.table_name, (r.metadata ->> 'start_block')::bigint AS dataset_start
-    FROM table_revisions r
-    JOIN physical_tables t ON t.active_revision_id = r.id
-    WHERE r.writer_job_id = %(job_id)s
-), neighbours AS (
-    SELECT f.revision_id, f.start_block, f.end_block, f.object_size, f.row_count,
-           coalesce(lag(f.end_block) OVER before_it, r.dataset_start - 1) AS previous_end,
-           coalesce(lag(f.end_hash) OVER before_it = f.start_parent_hash, true) AS linked
-    FROM files f
-    JOIN revisions r ON r.id = f.revision_id
-    WINDOW before_it AS (PARTITION BY f.revision_id ORDER BY f.start_block, f.created_at DESC)
-), marked AS (
-    SELECT *, sum(CASE WHEN start_block = previous_end + 1 AND linked THEN 0 ELSE 1 END)
-              OVER (PARTITION BY revision_id ORDER BY start_block) AS breaks
-    FROM neighbours
-)
-SELECT r.table_name,
-       min(m.start_block) FILTER (WHERE m.breaks = 0) AS start_block,
-       max(m.end_block) FILTER (WHERE m.breaks = 0) AS current_block,
-       count(*) FILTER (WHERE m.breaks = 0) AS files_count,
-       coalesce(sum(m.object_size) FILTER (WHERE m.breaks = 0), 0)::bigint AS total_size_bytes,
-       coalesce(sum(m.row_count) FILTER (WHERE m.breaks = 0), 0)::bigint AS row_count,
-       coalesce(jsonb_agg(jsonb_build_array(m.previous_end + 1, m.start_block - 1) ORDER BY m.start_block)
-                FILTER (WHERE m.start_block > m.previous_end + 1), '[]') AS gaps
-FROM revisions r
-LEFT JOIN marked m ON m.revision_id = r.id
-GROUP BY r.id, r.table_name
-ORDER BY r.table_name
+-- How far each table reaches that the job writes: the run from the dataset's start, and the runs behind it.
+SELECT t.table_name, front.start_block, front.end_block AS current_block, coalesce(front.files_count, 0) AS files_count,
+       coalesce(front.total_size_bytes, 0) AS total_size_bytes, coalesce(front.row_count, 0) AS row_count,
+       coalesce(later.gaps, '[]') AS gaps
+FROM table_revisions r
+JOIN physical_tables t ON t.active_revision_id = r.id
+LEFT JOIN block_runs front ON front.revision_id = r.id AND front.start_block = (r.metadata ->> 'start_block')::bigint
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_array(gap.start_block, gap.end_block) ORDER BY gap.start_block) AS gaps
+    FROM (
+        SELECT coalesce(lag(b.end_block) OVER (ORDER BY b.start_block) + 1, (r.metadata ->> 'start_block')::bigint) AS start_block,
+               b.start_block - 1 AS end_block
+        FROM block_runs b WHERE b.revision_id = r.id
+    ) gap
+    WHERE gap.start_block <= gap.end_block
+) later ON true
+WHERE r.writer_job_id = %(job_id)s
+ORDER BY t.table_name

@@ -5,13 +5,13 @@ WITH attempt AS (
     JOIN jobs j ON j.id = a.job_id AND j.lease_epoch = a.lease_epoch
     WHERE a.job_id = %(job_id)s AND a.finished_at IS NULL AND a.started_at IS NOT NULL
 ), tables AS (
-    SELECT r.id, coalesce(sum(f.end_block - f.start_block + 1), 0) AS blocks,
-           coalesce(sum(f.end_block - f.start_block + 1) FILTER (WHERE f.created_at >= (SELECT since FROM attempt)), 0) AS recent
+    SELECT r.id,
+           (SELECT coalesce(sum(b.end_block - b.start_block + 1), 0) FROM block_runs b WHERE b.revision_id = r.id) AS blocks,
+           (SELECT coalesce(sum(f.end_block - f.start_block + 1), 0) FROM files f
+            WHERE f.revision_id = r.id AND f.created_at >= (SELECT since FROM attempt)) AS recent
     FROM table_revisions r
     JOIN physical_tables t ON t.active_revision_id = r.id
-    LEFT JOIN files f ON f.revision_id = r.id
     WHERE r.writer_job_id = %(job_id)s
-    GROUP BY r.id
 )
 SELECT coalesce((SELECT data FROM job_progress WHERE job_id = %(job_id)s), '{}') AS report,
        (SELECT min(blocks) FROM tables)::bigint AS blocks_done,

@@ -1,0 +1,308 @@
+"""Ranges of blocks that several workers extract for one job: planned by the worker that holds the job, leased by any
+worker, committed under the lease of the range (design section 7.1).
+
+A lease of a range is the current one while its row has the same epoch and the same worker process. It is taken from a
+worker whose heartbeat has stopped, and from nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.errors import ExclusionViolation
+from psycopg.types.json import Jsonb
+
+from ampd.data_store.ranges import BlockRange
+from ampd.data_store.segments import Segment
+from ampd.data_store.tables import Revision, SegmentFile
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import TERMINAL_STATES, Lease, WorkerIdentity, hold_lease, note_success
+from ampd.metadata_db import Connection, MetadataDb, sql
+
+
+@dataclass(frozen=True)
+class RangeLease:
+    """The right of one worker process to write the blocks of a range (both ends included).
+
+    ``replaces`` says that blocks which are there already go when these come.
+    """
+
+    id: int
+    job_id: int
+    epoch: int
+    start_block: int
+    end_block: int
+    replaces: bool
+    worker: WorkerIdentity
+
+
+@dataclass(frozen=True)
+class PlannedRange:
+    """A range to be extracted; see :class:`RangeLease`."""
+
+    start_block: int
+    end_block: int
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class RangeState:
+    """A range as its planner sees it: FREE, READING, WRITING, or DONE; what its blocks have cost so far (bytes of the
+    source, seconds of reading).
+    """
+
+    id: int
+    start_block: int
+    end_block: int
+    state: str
+    blocks: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """What is there of each revision, as runs in ascending order, and the ranges that are planned, at one moment."""
+
+    runs: dict[int, list[BlockRange]]
+    ranges: list[RangeState]
+
+
+@dataclass(frozen=True)
+class OpenPlan:
+    """A running job that has a free range; ``worker_selector`` says which workers may help."""
+
+    job_id: int
+    input: dict[str, Any]
+    worker_selector: str | None
+
+
+@dataclass(frozen=True)
+class HeldRange:
+    """A range that a worker process has, by the database. ``stops``: what is in hand is to be finished, and no more;
+    ``is_over``: the job has ended without it.
+    """
+
+    id: int
+    job_id: int
+    epoch: int
+    stops: bool
+    is_over: bool
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What reading some blocks has cost: bytes of the source, seconds since the range was begun."""
+
+    bytes: int
+    seconds: float
+
+
+class RangeStore:
+    """The ranges of one metadata database. ``lease_seconds``: how long after its last heartbeat a worker has what it
+    has.
+    """
+
+    def __init__(self, db: MetadataDb, *, lease_seconds: float) -> None:
+        self._db = db
+        self._lease_seconds = lease_seconds
+
+    # --- planning, by the worker that holds the job
+
+    async def begin_plan(self, lease: Lease, parallelism: int) -> None:
+        """Begin to plan a job's ranges, of which ``parallelism`` are read at once. Ranges that other workers have stay
+        with them.
+
+        :raises AmpError: LEASE_LOST.
+        """
+        async with self._db.transaction() as connection:
+            await hold_lease(connection, lease)
+            parameters = {"job_id": lease.job_id, "parallelism": parallelism}
+            await connection.execute(sql("data_store", "begin_plan"), parameters)
+
+    async def stop_plan(self, lease: Lease) -> None:
+        """Let nobody begin another range of the job, and let all finish what they have in hand.
+
+        :raises AmpError: LEASE_LOST.
+        """
+        async with self._db.transaction() as connection:
+            await hold_lease(connection, lease)
+            await connection.execute(sql("data_store", "stop_plan"), {"job_id": lease.job_id})
+
+    async def view(self, job_id: int, revisions: Sequence[Revision]) -> PlanView:
+        """Return what is there of ``revisions`` and what is planned. The cost is that of the gaps, not of the files."""
+        parameters = {"job_id": job_id, "revision_ids": [revision.id for revision in revisions]}
+        row = await self._db.fetch_one(sql("data_store", "view_plan"), parameters)
+        assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
+        runs: dict[int, list[BlockRange]] = {revision.id: [] for revision in revisions}
+        for revision_id, start, end in row["runs"]:
+            runs[revision_id].append((start, end))
+        return PlanView(runs, [RangeState(**each) for each in row["ranges"]])
+
+    async def plan_more(self, lease: Lease, ranges: Sequence[PlannedRange], *, done: Sequence[int]) -> None:
+        """Add ranges, free for everybody, and forget those that are ``done`` (ids). The job has got on.
+
+        :raises AmpError: LEASE_LOST.
+        """
+        async with self._db.transaction() as connection:
+            await hold_lease(connection, lease)
+            if done:
+                await note_success(connection, lease)
+                parameters = {"job_id": lease.job_id, "ids": list(done)}
+                await connection.execute(sql("data_store", "remove_done_ranges"), parameters)
+            if ranges:
+                parameters = {
+                    "job_id": lease.job_id,
+                    "starts": [each.start_block for each in ranges],
+                    "ends": [each.end_block for each in ranges],
+                    "replaces": [each.replaces for each in ranges],
+                }
+                await connection.execute(sql("data_store", "add_ranges"), parameters)
+
+    async def free_lost(self) -> int:
+        """Free the ranges of worker processes that are gone, of all jobs; return how many."""
+        parameters: dict[str, Any] = {"lease_seconds": self._lease_seconds}
+        found = await self._db.fetch_all(sql("data_store", "list_lost_ranges"), parameters)
+        if not found:
+            return 0
+        async with self._db.transaction() as connection:
+            ids = {"ids": [row["id"] for row in found]}
+            locked = await (await connection.execute(sql("data_store", "lock_ranges"), ids)).fetchall()
+            parameters["ids"] = [row["id"] for row in locked]
+            freed = await (await connection.execute(sql("data_store", "free_lost_ranges"), parameters)).fetchall()
+        return len(freed)
+
+    # --- leasing, by any worker
+
+    async def open_plans(self) -> list[OpenPlan]:
+        """Return the running jobs that have a range to lease, those that come first first."""
+        return [OpenPlan(**row) for row in await self._db.fetch_all(sql("data_store", "list_open_plans"))]
+
+    async def lease_next(
+        self, job_id: int, worker: WorkerIdentity, *, closing: RangeLease | None = None
+    ) -> RangeLease | None:
+        """Lease the lowest free range of a job; None when there is none, or enough are being read.
+
+        ``closing`` is a range of which the worker has nearly read the last block: it does not count any more.
+        """
+        async with self._db.transaction() as connection:
+            plan = await (await connection.execute(sql("data_store", "lock_plan"), {"job_id": job_id})).fetchone()
+            if plan is None:
+                return None
+            parameters = {
+                "job_id": job_id,
+                "parallelism": plan["parallelism"],
+                "closing_id": closing and closing.id,
+                "closing_epoch": closing and closing.epoch,
+                "worker_id": worker.node_id,
+                "incarnation": worker.incarnation,
+            }
+            row = await (await connection.execute(sql("data_store", "lease_range"), parameters)).fetchone()
+        return None if row is None else RangeLease(job_id=job_id, worker=worker, **row)
+
+    async def held_by(self, incarnation: UUID) -> list[HeldRange]:
+        """Return the ranges that a worker process has."""
+        parameters = {"incarnation": incarnation, "terminal_states": list(TERMINAL_STATES)}
+        return [HeldRange(**row) for row in await self._db.fetch_all(sql("data_store", "list_held_ranges"), parameters)]
+
+    async def release(self, range_id: int, epoch: int, incarnation: UUID) -> None:
+        """Give back what is left of a range; nothing happens when it is somebody else's by now."""
+        parameters = {"id": range_id, "epoch": epoch, "incarnation": incarnation}
+        await self._db.execute(sql("data_store", "release_range"), parameters)
+
+    # --- writing, under the lease of a range
+
+    async def begin_files(self, lease: RangeLease, files: dict[str, Revision]) -> datetime:
+        """Note the paths of files that are about to be written, and return the database's time.
+
+        :raises AmpError: LEASE_LOST.
+        """
+        parameters = {
+            "range_id": lease.id,
+            "epoch": lease.epoch,
+            "incarnation": lease.worker.incarnation,
+            "paths": list(files),
+            "revision_ids": [revision.id for revision in files.values()],
+        }
+        row = await self._db.fetch_one(sql("data_store", "add_pending_files"), parameters)
+        if row is None:
+            raise range_lost(lease)
+        now: datetime = row["now"]
+        return now
+
+    async def commit_segment(
+        self, lease: RangeLease, segment: Segment, files: dict[str, SegmentFile], cost: Cost
+    ) -> None:
+        """Make the files (by path) of all tables of a segment count, in one transaction, when the lease is the current
+        one; the range goes on behind the segment.
+
+        :raises AmpError: LEASE_LOST, or RANGE_ALREADY_COMMITTED when a block of it is there already. Nothing counts
+            then.
+        """
+        try:
+            async with self._db.transaction() as connection:
+                await self._hold(connection, lease)
+                await self._take_pending(connection, lease, files)
+                await connection.execute(sql("data_store", "register_files"), _rows(segment, list(files.values())))
+                await self._advance(connection, lease, segment, cost)
+        except ExclusionViolation as error:
+            raise AmpError(
+                ErrorCode.RANGE_ALREADY_COMMITTED,
+                f"blocks {segment.start_block} to {segment.end_block} are in the table already: nothing was written",
+                recoverable=True,
+            ) from error
+
+    async def _hold(self, connection: Connection, lease: RangeLease) -> None:
+        job = {"job_id": lease.job_id, "terminal_states": list(TERMINAL_STATES)}
+        if await (await connection.execute(sql("data_store", "share_job"), job)).fetchone() is None:
+            raise range_lost(lease)
+        fence = {"id": lease.id, "epoch": lease.epoch, "incarnation": lease.worker.incarnation}
+        if await (await connection.execute(sql("data_store", "hold_range"), fence)).fetchone() is None:
+            raise range_lost(lease)
+
+    async def _take_pending(self, connection: Connection, lease: RangeLease, files: dict[str, SegmentFile]) -> None:
+        parameters = {"paths": list(files), "range_id": lease.id, "epoch": lease.epoch}
+        taken = await (await connection.execute(sql("data_store", "take_pending_files"), parameters)).fetchall()
+        if len(taken) != len(files):
+            raise range_lost(lease)
+
+    async def _advance(self, connection: Connection, lease: RangeLease, segment: Segment, cost: Cost) -> None:
+        parameters = {
+            "id": lease.id,
+            "end_block": segment.end_block,
+            "blocks": segment.end_block - segment.start_block + 1,
+            "bytes": cost.bytes,
+            "seconds": cost.seconds,
+        }
+        await connection.execute(sql("data_store", "advance_range"), parameters)
+
+
+def range_lost(lease: RangeLease) -> AmpError:
+    """Return the error of a worker that writes for a range which another one has now."""
+    return AmpError(
+        ErrorCode.LEASE_LOST,
+        f"blocks {lease.start_block} to {lease.end_block} of job {lease.job_id} no longer belong to this worker "
+        f"(range {lease.id}, epoch {lease.epoch}): nothing was written",
+        recoverable=True,
+    )
+
+
+def _rows(segment: Segment, files: Sequence[SegmentFile]) -> dict[str, Any]:
+    count = len(files)
+    return {
+        "revision_ids": [file.revision_id for file in files],
+        "file_names": [file.file_name for file in files],
+        "starts": [segment.start_block] * count,
+        "ends": [segment.end_block] * count,
+        "parent_hashes": [segment.start_parent_hash] * count,
+        "end_hashes": [segment.end_hash] * count,
+        "row_counts": [file.row_count for file in files],
+        "sizes": [file.size for file in files],
+        "e_tags": [file.e_tag for file in files],
+        "versions": [file.version for file in files],
+        "descriptions": [Jsonb(file.description) for file in files],
+    }

@@ -1,2 +1,0 @@
--- The only clock.
-SELECT clock_timestamp() AS now

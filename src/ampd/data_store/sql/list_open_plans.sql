@@ -1,0 +1,8 @@
+-- The running jobs that have a free range and a lane for it, in the order in which they are helped.
+SELECT j.id AS job_id, j.input, j.worker_selector
+FROM extraction_plans p
+JOIN jobs j ON j.id = p.job_id
+WHERE p.job_id IN (SELECT l.job_id FROM block_range_leases l WHERE l.state = 'FREE')
+  AND NOT p.stops AND j.state = 'RUNNING'
+  AND (SELECT count(*) FROM block_range_leases h WHERE h.job_id = p.job_id AND h.state = 'READING') < p.parallelism
+ORDER BY j.priority DESC, j.id

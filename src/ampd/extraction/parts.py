@@ -1,0 +1,63 @@
+"""What the parts of an extraction are made of: the stores and settings of a worker, and an extraction that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from ampd.data_store import Compression, Leftovers, RangeStore, Revision, TableStore
+from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
+from ampd.extraction.plan import ExtractionInput
+from ampd.object_store import ObjectStore
+from ampd.sources.blocks import BlockSource
+
+OpenSource = Callable[[Provider, str, Executor], BlockSource]
+
+
+@dataclass(frozen=True)
+class SegmentLimits:
+    """When a segment is closed before its range has ended: blocks, and bytes of Arrow data. ``seconds`` of reading are
+    what a range should take; a segment is closed after several times as many.
+    """
+
+    seconds: float
+    blocks: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """How ranges and segments are cut and written, and how often a job that follows the chain looks for new blocks
+    (seconds).
+    """
+
+    limits: SegmentLimits = field(default_factory=lambda: SegmentLimits(10.0, 100_000, 128 * 1024 * 1024))
+    compression: Compression = field(default_factory=Compression)
+    poll_interval_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The stores of a worker process, and what it works with. ``open_source`` makes the source of a provider."""
+
+    datasets: DatasetStore
+    providers: ProviderStore
+    tables: TableStore
+    ranges: RangeStore
+    leftovers: Leftovers
+    lake: ObjectStore
+    executor: Executor
+    open_source: OpenSource
+    settings: ExtractionSettings
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A job's extraction, open in this process: where its blocks come from and where they go."""
+
+    job_id: int
+    wanted: ExtractionInput
+    manifest: EvmRpcManifest
+    source: BlockSource
+    revisions: dict[str, Revision]
