@@ -46,13 +46,13 @@ def plan_of(query: str, tree: dict[str, Any]) -> Plan:
     """Read what EXPLAIN says of ``query``."""
     nodes = list(_nodes(tree))
     return Plan(
-        operation=operations()[query.splitlines()[0]],
+        operation=(operations() | operations("data_store"))[query.splitlines()[0]],
         rows=round(sum(_rows(node) for _, node in nodes)),
         pages=tree["Shared Hit Blocks"] + tree["Shared Read Blocks"],
         scanned=[
             node["Relation Name"]
             for _, node in nodes
-            if node["Node Type"] == "Seq Scan" and node["Relation Name"] in BIG_TABLES
+            if node["Node Type"] == "Seq Scan" and node["Relation Name"] in (*BIG_TABLES, "files", "uncounted_files")
         ],
         shape="\n".join(f"{'  ' * depth}{_line(node)}" for depth, node in nodes),
     )
@@ -78,9 +78,12 @@ def _line(node: dict[str, Any]) -> str:
 
 
 @cache
-def operations() -> dict[str, str]:
-    """Return the statements of the job engine: the first line of each, and the name of its file."""
-    texts = {path.name.removesuffix(".sql"): path.read_text() for path in files("ampd.jobs").joinpath("sql").iterdir()}
+def operations(room: str = "jobs") -> dict[str, str]:
+    """Return the statements of a room, that of the job engine by default: the first line of each, and the name of its
+    file.
+    """
+    directory = files(f"ampd.{room}").joinpath("sql")
+    texts = {path.name.removesuffix(".sql"): path.read_text() for path in directory.iterdir()}
     by_line = {text.splitlines()[0]: name for name, text in texts.items()}
     assert len(by_line) == len(texts), "two statements begin with the same comment"
     return by_line

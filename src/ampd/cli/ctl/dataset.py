@@ -68,7 +68,7 @@ def deploy_dataset(
     end_block
         Where to end: latest, a number, or -N (N blocks behind the latest). Follows the chain unless given.
     parallelism
-        How many block ranges may be worked on at once; kept with the job, one range at a time for now.
+        How many block ranges are read at once, by free slots of any workers (1 unless given).
     worker_id
         The worker that must run it: its id, or a prefix and *.
     verify

@@ -168,6 +168,15 @@ $body$;
 CREATE TRIGGER files_come AFTER INSERT ON files FOR EACH ROW EXECUTE FUNCTION files_into_runs();
 CREATE TRIGGER files_go BEFORE UPDATE OR DELETE ON files FOR EACH ROW EXECUTE FUNCTION files_into_runs();
 
+-- What a reader may take for the dataset: its blocks from the first one, without a gap, each once, all of one chain. One look is one state.
+CREATE VIEW canonical_files AS
+SELECT t.dataset_namespace, t.dataset_name, t.table_name, r.path || '/' || f.file_name AS path, f.start_block, f.end_block, f.row_count,
+       f.object_size
+FROM physical_tables t
+JOIN table_revisions r ON r.id = t.active_revision_id
+JOIN block_runs b ON b.revision_id = r.id AND b.start_block = (r.metadata ->> 'start_block')::bigint
+JOIN files f ON f.revision_id = r.id AND f.start_block BETWEEN b.start_block AND b.end_block;
+
 ALTER TABLE extraction_plans SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 ALTER TABLE block_range_leases SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 ALTER TABLE block_runs SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
