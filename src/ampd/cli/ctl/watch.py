@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from ampd.cli.ctl import output
+from ampd.cli.ctl.progress_bar import picture
 from ampd.client import Ampd, ApiError, Progress
 from ampd.errors import ErrorCode
 
@@ -58,7 +58,7 @@ def _display(*, as_json: bool) -> Iterator[Show]:
         return
     console = Console(highlight=False, markup=False)
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        yield lambda progress: live.update(Text(output.clean(output.progress_details(progress))), refresh=True)
+        yield lambda progress: live.update(picture(progress), refresh=True)
 
 
 def _line_printer(*, as_json: bool) -> Show:
