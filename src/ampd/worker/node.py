@@ -259,7 +259,8 @@ class WorkerNode:
         self._spare_slots.closing.set()
         # What a claim that is under way brings is given back too.
         last_claim = asyncio.ensure_future(self._claiming.acquire())
-        await asyncio.wait([last_claim, *self._runner.give_back(), *companions], timeout=timeout)
+        waited: list[asyncio.Future[Any]] = [last_claim, *self._runner.give_back(), *companions]
+        await asyncio.wait(waited, timeout=timeout)
         await cancel_all([last_claim])
 
     def _set_cordoned(self, cordoned: bool) -> None:
