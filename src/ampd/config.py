@@ -193,6 +193,7 @@ class WriterConfig(_Section):
     target_range_secs: Seconds = 10.0
     max_range_blocks: Count = 100_000
     max_range_bytes: Count = 128 * 1024 * 1024
+    deletion_delay_secs: Seconds = 1800.0
 
     @property
     def parsed_compression(self) -> Compression:

@@ -193,3 +193,29 @@ def test_a_well_known_network_is_refused_before_the_first_block(
     lake = lake_of(cluster, module_database_url, "anvil/known")
     assert all(table.num_rows == 0 for table in lake.tables().values())
     assert lake.orphans() == set()
+
+
+def test_blocks_of_a_reorganised_chain_are_replaced_by_what_the_node_states_then(
+    node: Anvil, cluster: Cluster, module_database_url: str
+) -> None:
+    head = mine_colourful_chain(node)
+    reference = register(cluster.admin_url, node.url, dataset="anvil/reorg", network="anvil-reorg")
+    job_id = deploy(cluster.admin_url, reference)
+    lake = lake_of(cluster, module_database_url, "anvil/reorg")
+    wait_for_block(cluster, job_id, head)
+    for depth in (1, 4, 2):
+        node.call("anvil_reorg", depth, [])
+        for _ in range(2):
+            node.send(1, to=node.accounts[2], value=7)
+            head = node.mine()
+        last_hash = node.call("eth_getBlockByNumber", hex(head), False)["hash"]
+
+        def has_followed(last_hash: str = last_hash) -> bool:
+            assert cluster.job(job_id)["last_error"] is None
+            hashes = lake.table("blocks").column("hash").to_pylist()
+            return bool(hashes) and "0x" + hashes[-1].hex() == last_hash
+
+        wait_for("the chain of the node", has_followed)
+        lake.assert_equals_node(node.chain(range(head + 1)))
+    stop(cluster, job_id)
+    assert lake.segments("blocks")[-1][1] == head

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from ampd.data_store import WrittenSegment
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import MetadataDb
 from support.ranges import COST, TABLES, Ranges, running_extraction, segment
@@ -90,11 +91,11 @@ async def test_ranges_of_a_dead_worker_are_taken_over_and_its_own_late_commit_ch
     await ranges.die("helper")
     assert await ranges.store.free_lost() == 1
     with pytest.raises(AmpError) as refused:
-        await ranges.store.commit_segment(zombie, segment(0, 9), files, COST)
+        await ranges.store.commit(zombie, [WrittenSegment(segment(0, 9), files)], COST)
     assert refused.value.code == ErrorCode.LEASE_LOST
     heir = await ranges.take()
     with pytest.raises(AmpError, match="no longer belong"):
-        await ranges.store.commit_segment(zombie, segment(0, 9), files, COST)
+        await ranges.store.commit(zombie, [WrittenSegment(segment(0, 9), files)], COST)
     with pytest.raises(AmpError, match="no longer belong"):
         await ranges.write(zombie, segment(0, 9))
     assert await ranges.counting() == []
@@ -131,7 +132,7 @@ async def test_nothing_comes_to_a_job_that_has_ended(ranges: Ranges) -> None:
     files = await ranges.write(lease, segment(0, 9))
     assert await ranges.leased.complete(ranges.lease)
     with pytest.raises(AmpError, match="no longer belong"):
-        await ranges.store.commit_segment(lease, segment(0, 9), files, COST)
+        await ranges.store.commit(lease, [WrittenSegment(segment(0, 9), files)], COST)
     (held,) = await ranges.store.held_by(lease.worker.incarnation)
     assert held.is_over
 
@@ -187,7 +188,7 @@ async def test_a_commit_under_way_decides_about_files_that_are_disowned_meanwhil
     by_id = {revision.id: revision for revision in ranges.revisions.values()}
     with psycopg.connect(ranges.db.url) as committing:
         committing.execute("SELECT FROM table_revisions FOR UPDATE")  # the commit stands still before its end
-        commit = asyncio.create_task(ranges.store.commit_segment(lease, segment(0, 9), files, COST))
+        commit = asyncio.create_task(ranges.store.commit(lease, [WrittenSegment(segment(0, 9), files)], COST))
         await _until_waiting(ranges, 1)
         disown = asyncio.create_task(
             ranges.leftovers.disown({path: by_id[file.revision_id] for path, file in files.items()})
@@ -223,8 +224,8 @@ async def test_a_sweep_takes_files_of_lost_leases_and_leaves_those_that_are_bein
     await ranges.leftovers.sweep()
     assert await ranges.leftovers.collect() == len(orphans)
     assert await ranges.objects() == {*pending, *again}
-    await ranges.store.commit_segment(living, segment(10, 19), pending, COST)
-    await ranges.store.commit_segment(heir, segment(0, 9), again, COST)
+    await ranges.store.commit(living, [WrittenSegment(segment(10, 19), pending)], COST)
+    await ranges.store.commit(heir, [WrittenSegment(segment(0, 9), again)], COST)
     assert await ranges.objects() == await ranges.counting_objects()
 
 
@@ -245,4 +246,54 @@ async def test_a_file_that_a_zombie_writes_after_the_sweep_is_found_by_a_compari
     while await ranges.leftovers.compare_one_revision(age_seconds=0.0) and await ranges.objects() != set(pending):
         pass
     assert await ranges.objects() == set(pending)
-    await ranges.store.commit_segment(living, segment(10, 19), pending, COST)
+    await ranges.store.commit(living, [WrittenSegment(segment(10, 19), pending)], COST)
+
+
+# --- what takes the place of other blocks
+
+
+async def test_what_replaces_blocks_takes_their_place_in_one_step_and_their_objects_stay_for_a_while(
+    ranges: Ranges,
+) -> None:
+    await ranges.plan((0, 9), (10, 14), (15, 19))
+    old = [await ranges.commit(await ranges.take(), segment(start, end)) for start, end in ((0, 9), (10, 14), (15, 19))]
+    await ranges.plan((10, 19), replaces=True)
+    lease = await ranges.take()
+    assert lease.replaces
+    segments = [segment(10, 16, fork=1, parent_fork=0), segment(17, 19, fork=1)]
+    written = [WrittenSegment(each, await ranges.write(lease, each)) for each in segments]
+    assert await ranges.counting() == [(0, 9), (10, 14), (15, 19)]
+    await ranges.store.commit(lease, written, COST)
+    for table in TABLES:
+        assert await ranges.counting(table) == [(0, 9), (10, 16), (17, 19)]
+    runs = (await ranges.store.view(ranges.job_id, list(ranges.revisions.values()))).runs.values()
+    assert {tuple((run.start_block, run.end_block) for run in found) for found in runs} == {((0, 19),)}
+
+    assert await ranges.leftovers.collect() == 0
+    assert {path for files in old for path in files} <= await ranges.objects()
+    await ranges.run("UPDATE uncounted_files SET collect_at = now() WHERE reason = 'ORPHANED'")
+    assert await ranges.leftovers.collect() == 2 * len(TABLES)
+    assert await ranges.objects() == await ranges.counting_objects()
+
+
+async def test_what_would_not_hang_on_the_blocks_before_it_replaces_nothing(ranges: Ranges) -> None:
+    await ranges.plan((0, 9), (10, 19))
+    for start, end in ((0, 9), (10, 19)):
+        await ranges.commit(await ranges.take(), segment(start, end))
+    await ranges.plan((10, 19), replaces=True)
+    lease = await ranges.take()
+    with pytest.raises(AmpError) as refused:
+        await ranges.commit(lease, segment(10, 19, fork=1))
+    assert refused.value.code == ErrorCode.PARENT_HASH_MISMATCH
+    assert await ranges.counting() == [(0, 9), (10, 19)]
+    await ranges.store.drop(lease)
+    assert (await ranges.store.view(ranges.job_id, [ranges.revisions["blocks"]])).ranges == []
+
+
+async def test_a_segment_that_reaches_into_what_is_replaced_goes_whole(ranges: Ranges) -> None:
+    await ranges.plan((0, 9), (10, 19), (20, 29))
+    for start, end in ((0, 9), (10, 19), (20, 29)):
+        await ranges.commit(await ranges.take(), segment(start, end))
+    await ranges.plan((15, 19), replaces=True)
+    await ranges.commit(await ranges.take(), segment(15, 19))
+    assert await ranges.counting() == [(0, 9), (15, 19), (20, 29)]

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from ampd.data_store import PlannedRange, RangeStore, TableStore
+from ampd.data_store import PlannedRange, RangeStore, TableStore, WrittenSegment
 from ampd.metadata_db import EmbeddedPostgres, MetadataDb
 from ampd.metadata_db.pool import SESSION_OPTIONS
 from support.databases import fresh_database
@@ -111,7 +111,7 @@ async def test_nothing_reads_more_than_a_few_rows_beside_a_hundred_thousand_file
         await measured.check("held", lambda: store.held_by(worker.incarnation))
         await measured.check("free", store.free_lost)
         files = await ranges.write(taken, written)
-        await measured.check("commit", lambda: store.commit_segment(taken, written, files, COST))
+        await measured.check("commit", lambda: store.commit(taken, [WrittenSegment(written, files)], COST))
         await measured.check("progress", lambda: measured.tables.progress_of_job(lease.job_id))
         job = await ranges.jobs.get(lease.job_id)
         await measured.check("summary", lambda: measured.tables.progress_summary(job))

@@ -21,6 +21,7 @@ from ampd.data_store import (
     Segment,
     SegmentFile,
     TableStore,
+    WrittenSegment,
 )
 from ampd.jobs import Deployment, JobStore, Lease, LeasedJobs, WorkerIdentity, WorkerSession, place_due_jobs
 from ampd.metadata_db import MetadataDb
@@ -95,7 +96,7 @@ class Ranges:
 
     async def commit(self, lease: RangeLease, written: Segment) -> dict[str, SegmentFile]:
         files = await self.write(lease, written)
-        await self.store.commit_segment(lease, written, files, COST)
+        await self.store.commit(lease, [WrittenSegment(written, files)], COST)
         return files
 
     async def counting(self, table: str = "blocks") -> list[tuple[int, int]]:

@@ -75,7 +75,9 @@ def _parts(config: Config, db: MetadataDb, executor: ThreadPoolExecutor) -> Part
         datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
         providers=ProviderStore(ObjectStore.open(config.providers_dir)),
         tables=TableStore(db),
-        ranges=RangeStore(db, lease_seconds=config.worker.lease_secs),
+        ranges=RangeStore(
+            db, lease_seconds=config.worker.lease_secs, deletion_delay_seconds=writer.deletion_delay_secs
+        ),
         leftovers=Leftovers(db, lake),
         lake=lake,
         executor=executor,

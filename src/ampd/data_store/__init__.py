@@ -12,6 +12,9 @@ from ampd.data_store.range_store import (
     RangeLease,
     RangeState,
     RangeStore,
+    Run,
+    StoredSegment,
+    WrittenSegment,
 )
 from ampd.data_store.segments import Compression, Segment, describe_segment, encode_segment, segment_file_name
 from ampd.data_store.tables import (
@@ -37,10 +40,13 @@ __all__ = [
     "RangeState",
     "RangeStore",
     "Revision",
+    "Run",
     "Segment",
     "SegmentFile",
+    "StoredSegment",
     "TableProgress",
     "TableStore",
+    "WrittenSegment",
     "describe_segment",
     "encode_segment",
     "segment_file_name",

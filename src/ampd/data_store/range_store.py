@@ -16,7 +16,6 @@ from uuid import UUID
 from psycopg.errors import ExclusionViolation
 from psycopg.types.json import Jsonb
 
-from ampd.data_store.ranges import BlockRange
 from ampd.data_store.segments import Segment
 from ampd.data_store.tables import Revision, SegmentFile
 from ampd.errors import AmpError, ErrorCode
@@ -59,17 +58,36 @@ class RangeState:
     start_block: int
     end_block: int
     state: str
+    replaces: bool
     blocks: int
     bytes: int
     seconds: float
 
 
 @dataclass(frozen=True)
+class Run:
+    """Blocks of a revision that hang together, both ends included; ``end_hash`` is that of the last (32 bytes)."""
+
+    start_block: int
+    end_block: int
+    end_hash: bytes
+
+
+@dataclass(frozen=True)
 class PlanView:
     """What is there of each revision, as runs in ascending order, and the ranges that are planned, at one moment."""
 
-    runs: dict[int, list[BlockRange]]
+    runs: dict[int, list[Run]]
     ranges: list[RangeState]
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """A segment that counts, and the hash (32 bytes) of the block on which it hangs."""
+
+    start_block: int
+    end_block: int
+    start_parent_hash: bytes
 
 
 @dataclass(frozen=True)
@@ -102,14 +120,23 @@ class Cost:
     seconds: float
 
 
+@dataclass(frozen=True)
+class WrittenSegment:
+    """A segment whose files, by path, are in the store and do not count yet."""
+
+    segment: Segment
+    files: dict[str, SegmentFile]
+
+
 class RangeStore:
     """The ranges of one metadata database. ``lease_seconds``: how long after its last heartbeat a worker has what it
-    has.
+    has; ``deletion_delay_seconds``: how long the objects of files that were replaced stay for those who read them.
     """
 
-    def __init__(self, db: MetadataDb, *, lease_seconds: float) -> None:
+    def __init__(self, db: MetadataDb, *, lease_seconds: float, deletion_delay_seconds: float = 1800.0) -> None:
         self._db = db
         self._lease_seconds = lease_seconds
+        self._deletion_delay_seconds = deletion_delay_seconds
 
     # --- planning, by the worker that holds the job
 
@@ -138,9 +165,10 @@ class RangeStore:
         parameters = {"job_id": job_id, "revision_ids": [revision.id for revision in revisions]}
         row = await self._db.fetch_one(sql("data_store", "view_plan"), parameters)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
-        runs: dict[int, list[BlockRange]] = {revision.id: [] for revision in revisions}
-        for revision_id, start, end in row["runs"]:
-            runs[revision_id].append((start, end))
+        runs: dict[int, list[Run]] = {revision.id: [] for revision in revisions}
+        for run in row["runs"]:
+            end_hash = bytes.fromhex(run["end_hash"])
+            runs[run["revision_id"]].append(Run(run["start_block"], run["end_block"], end_hash))
         return PlanView(runs, [RangeState(**each) for each in row["ranges"]])
 
     async def plan_more(self, lease: Lease, ranges: Sequence[PlannedRange], *, done: Sequence[int]) -> None:
@@ -162,6 +190,19 @@ class RangeStore:
                     "replaces": [each.replaces for each in ranges],
                 }
                 await connection.execute(sql("data_store", "add_ranges"), parameters)
+
+    async def segments_back(
+        self, revision: Revision, first_block: int, before_block: int, *, limit: int
+    ) -> list[StoredSegment]:
+        """Return the last ``limit`` segments that begin before a block and not before another one, the last first."""
+        parameters = {
+            "revision_id": revision.id,
+            "first_block": first_block,
+            "before_block": before_block,
+            "limit": limit,
+        }
+        rows = await self._db.fetch_all(sql("data_store", "list_segments_back"), parameters)
+        return [StoredSegment(row["start_block"], row["end_block"], bytes(row["start_parent_hash"])) for row in rows]
 
     async def free_lost(self) -> int:
         """Free the ranges of worker processes that are gone, of all jobs; return how many."""
@@ -214,6 +255,11 @@ class RangeStore:
         parameters = {"id": range_id, "epoch": epoch, "incarnation": incarnation}
         await self._db.execute(sql("data_store", "release_range"), parameters)
 
+    async def drop(self, lease: RangeLease) -> None:
+        """Take a range back that has turned out to be the wrong one; what is missing is planned anew."""
+        parameters = {"id": lease.id, "epoch": lease.epoch, "incarnation": lease.worker.incarnation}
+        await self._db.execute(sql("data_store", "drop_range"), parameters)
+
     # --- writing, under the lease of a range
 
     async def begin_files(self, lease: RangeLease, files: dict[str, Revision]) -> datetime:
@@ -234,27 +280,56 @@ class RangeStore:
         now: datetime = row["now"]
         return now
 
-    async def commit_segment(
-        self, lease: RangeLease, segment: Segment, files: dict[str, SegmentFile], cost: Cost
-    ) -> None:
-        """Make the files (by path) of all tables of a segment count, in one transaction, when the lease is the current
-        one; the range goes on behind the segment.
+    async def commit(self, lease: RangeLease, segments: Sequence[WrittenSegment], cost: Cost) -> None:
+        """Make consecutive segments of all tables count, in one transaction, when the lease is the current one; the
+        range goes on behind them. Those of a range that replaces take the places of what is there.
 
-        :raises AmpError: LEASE_LOST, or RANGE_ALREADY_COMMITTED when a block of it is there already. Nothing counts
-            then.
+        :raises AmpError: LEASE_LOST; RANGE_ALREADY_COMMITTED when a block is there already; PARENT_HASH_MISMATCH when
+            what replaces others would not hang on the blocks before it. Nothing has changed then.
         """
+        start, end = segments[0].segment.start_block, segments[-1].segment.end_block
         try:
             async with self._db.transaction() as connection:
                 await self._hold(connection, lease)
-                await self._take_pending(connection, lease, files)
-                await connection.execute(sql("data_store", "register_files"), _rows(segment, list(files.values())))
-                await self._advance(connection, lease, segment, cost)
+                if lease.replaces:
+                    await self._retire(connection, segments)
+                for written in segments:
+                    await self._take_pending(connection, lease, written.files)
+                    rows = _rows(written.segment, list(written.files.values()))
+                    await connection.execute(sql("data_store", "register_files"), rows)
+                if lease.replaces:
+                    await self._check_link(connection, segments)
+                await self._advance(connection, lease, start, end, cost)
         except ExclusionViolation as error:
             raise AmpError(
                 ErrorCode.RANGE_ALREADY_COMMITTED,
-                f"blocks {segment.start_block} to {segment.end_block} are in the table already: nothing was written",
+                f"blocks {start} to {end} are in the table already: nothing was written",
                 recoverable=True,
             ) from error
+
+    async def _retire(self, connection: Connection, segments: Sequence[WrittenSegment]) -> None:
+        ids = _revision_ids(segments)
+        await connection.execute(sql("data_store", "lock_revisions"), {"ids": ids})
+        parameters = {
+            "revision_ids": ids,
+            "start_block": segments[0].segment.start_block,
+            "end_block": segments[-1].segment.end_block,
+            "reason": "ORPHANED",
+            "delay_seconds": self._deletion_delay_seconds,
+        }
+        await connection.execute(sql("data_store", "retire_files"), parameters)
+
+    async def _check_link(self, connection: Connection, segments: Sequence[WrittenSegment]) -> None:
+        """What replaces blocks never makes a line shorter than it was: else the chain has changed once more."""
+        start = segments[0].segment.start_block
+        parameters = {"revision_ids": _revision_ids(segments), "start_block": start}
+        if await (await connection.execute(sql("data_store", "find_break_before"), parameters)).fetchone() is not None:
+            raise AmpError(
+                ErrorCode.PARENT_HASH_MISMATCH,
+                f"block {start}: its parent hash is not the hash of block {start - 1} in the lake: the chain "
+                "reorganised once more, below it",
+                recoverable=True,
+            )
 
     async def _hold(self, connection: Connection, lease: RangeLease) -> None:
         job = {"job_id": lease.job_id, "terminal_states": list(TERMINAL_STATES)}
@@ -270,11 +345,11 @@ class RangeStore:
         if len(taken) != len(files):
             raise range_lost(lease)
 
-    async def _advance(self, connection: Connection, lease: RangeLease, segment: Segment, cost: Cost) -> None:
+    async def _advance(self, connection: Connection, lease: RangeLease, start: int, end: int, cost: Cost) -> None:
         parameters = {
             "id": lease.id,
-            "end_block": segment.end_block,
-            "blocks": segment.end_block - segment.start_block + 1,
+            "end_block": end,
+            "blocks": end - start + 1,
             "bytes": cost.bytes,
             "seconds": cost.seconds,
         }
@@ -289,6 +364,10 @@ def range_lost(lease: RangeLease) -> AmpError:
         f"(range {lease.id}, epoch {lease.epoch}): nothing was written",
         recoverable=True,
     )
+
+
+def _revision_ids(segments: Sequence[WrittenSegment]) -> list[int]:
+    return sorted({file.revision_id for written in segments for file in written.files.values()})
 
 
 def _rows(segment: Segment, files: Sequence[SegmentFile]) -> dict[str, Any]:

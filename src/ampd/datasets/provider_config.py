@@ -25,6 +25,7 @@ from ampd.errors import AmpError, ErrorCode
 
 MAX_CONCURRENT_REQUESTS: Final = 2**16 - 1
 MAX_TIMEOUT_SECS: Final = 3600.0
+MAX_CONFIRMATIONS: Final = 1_000_000
 _FUTURE_SCHEMES: Final = ("ws", "wss", "ipc")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
 
@@ -67,6 +68,8 @@ class EvmRpcProviderConfig(BaseModel):
 
     ``auth_token`` goes as ``Authorization: Bearer …``, or as it is in the header that ``auth_header`` names.
     ``concurrent_request_limit`` holds for each job on its own; ``timeout_secs`` (seconds) for one request.
+    ``confirmations`` is how many blocks a job stays behind the newest one. ``finality`` says which block is final: the
+    one that the node calls so (``tag``), or the one that has so many blocks behind it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -78,6 +81,8 @@ class EvmRpcProviderConfig(BaseModel):
     auth_header: str | None = None
     concurrent_request_limit: Annotated[int, _Number] = Field(default=16, ge=1, le=MAX_CONCURRENT_REQUESTS)
     timeout_secs: Annotated[float, _Number] = Field(default=30.0, gt=0, le=MAX_TIMEOUT_SECS)
+    confirmations: Annotated[int, _Number] = Field(default=0, ge=0, le=MAX_CONFIRMATIONS)
+    finality: Literal["tag"] | Annotated[int, _Number, Field(ge=0, le=MAX_CONFIRMATIONS)] = "tag"
     # Known from the reference system; only the values that ask for nothing are taken, so that its files can be used.
     rpc_batch_size: Annotated[int, _Number] = 0
     rate_limit_per_minute: Annotated[int, _Number] | None = None

@@ -39,7 +39,7 @@ class ExtractionHandler:
 
     async def _resolve_end(self, context: JobContext, extraction: Extraction) -> int | None:
         manifest = extraction.manifest
-        latest = await extraction.source.latest_block(finalized=manifest.finalized_blocks_only)
+        latest = await extraction.head.ask()
         end_block = resolve_end_block(extraction.wanted.end_block, start_block=manifest.start_block, latest=latest)
         report = {"start_block": manifest.start_block, "end_block": end_block, "latest_block": latest}
         await self._leased_jobs.report_progress(context.lease, report)

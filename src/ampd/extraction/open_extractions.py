@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from ampd.data_store import Dataset
 from ampd.datasets import EvmRpcManifest
 from ampd.errors import AmpError, ErrorCode
+from ampd.extraction.head import Head
 from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.plan import ExtractionInput
+from ampd.extraction.sources import head_policy
 from ampd.jobs import Lease
 from ampd.sources.blocks import BlockSource
 
@@ -38,13 +40,13 @@ class OpenExtractions:
 
         :raises AmpError: what is wrong with the manifest, the provider, or the node; LEASE_LOST.
         """
-        manifest, source = await self._source(wanted)
+        manifest, source, head = await self._source(wanted)
         try:
             chain_id = await source.chain_id()
             dataset = Dataset(wanted.namespace, wanted.name, wanted.manifest_hash, manifest.start_block)
             revisions = await self._parts.tables.open_revisions(lease, dataset, manifest.table_names)
             await self._parts.tables.bind_chain(revisions.values(), chain_id)
-            shared = _Shared(Extraction(lease.job_id, wanted, manifest, source, revisions))
+            shared = _Shared(Extraction(lease.job_id, wanted, manifest, source, head, revisions))
         except BaseException:
             await source.close()
             raise
@@ -67,18 +69,20 @@ class OpenExtractions:
         revisions = await self._parts.tables.revisions_of_job(job_id)
         if not revisions:
             raise AmpError(ErrorCode.JOB_NOT_FOUND, f"job {job_id} writes no tables (any more)", recoverable=True)
-        manifest, source = await self._source(wanted)
+        manifest, source, head = await self._source(wanted)
         try:
             await self._parts.tables.bind_chain(revisions.values(), await source.chain_id())
         except BaseException:
             await source.close()
             raise
-        return _Shared(Extraction(job_id, wanted, manifest, source, revisions))
+        return _Shared(Extraction(job_id, wanted, manifest, source, head, revisions))
 
-    async def _source(self, wanted: ExtractionInput) -> tuple[EvmRpcManifest, BlockSource]:
+    async def _source(self, wanted: ExtractionInput) -> tuple[EvmRpcManifest, BlockSource, Head]:
         manifest = await self._parts.datasets.manifest(wanted.manifest_hash)
         providers = await self._parts.providers.find(manifest.kind, manifest.network)
-        return manifest, self._parts.open_source(providers[0], manifest.network, self._parts.executor)
+        source = self._parts.open_source(providers[0], manifest.network, self._parts.executor)
+        head = Head(source, head_policy(providers[0]), finalized_only=manifest.finalized_blocks_only)
+        return manifest, source, head
 
     @asynccontextmanager
     async def _used(self, shared: _Shared) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ampd.data_store import Compression, Leftovers, RangeStore, Revision, TableStore
 from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
+from ampd.extraction.head import Head
 from ampd.extraction.plan import ExtractionInput
 from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockSource
@@ -60,4 +61,5 @@ class Extraction:
     wanted: ExtractionInput
     manifest: EvmRpcManifest
     source: BlockSource
+    head: Head
     revisions: dict[str, Revision]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from itertools import pairwise
 
 import structlog
 
-from ampd.data_store import PlannedRange, PlanView
-from ampd.data_store.ranges import BlockRange, intersect, subtract
-from ampd.errors import AmpError, ErrorCode
+from ampd.data_store import PlannedRange, PlanView, Run
+from ampd.data_store.ranges import BlockRange, intersect, merge, subtract
+from ampd.errors import AmpError
 from ampd.extraction.parts import Extraction, Parts
+from ampd.extraction.reorgs import ReorgFinder, has_break
 from ampd.extraction.sizing import RangeSizer, SizeLimits, cut, share_of
 from ampd.jobs import JobContext
 from ampd.tasks import wait_until
@@ -43,6 +43,7 @@ class Planner:
         self._head_asked_at = -float("inf")
         self._rescued_at = -float("inf")
         limits = parts.settings.limits
+        self._reorgs = ReorgFinder(extraction.source, parts.ranges, list(extraction.revisions.values()))
         self._sizer = RangeSizer(SizeLimits(limits.seconds, limits.bytes))
 
     def wake(self) -> None:
@@ -53,7 +54,7 @@ class Planner:
         """Plan until everything is there (True) or until a stop has been obeyed by all who have a range (False, unless
         everything is there).
 
-        :raises AmpError: LEASE_LOST, what the node did wrong, or PARENT_HASH_MISMATCH.
+        :raises AmpError: LEASE_LOST, or what the node did wrong.
         """
         await self._parts.ranges.begin_plan(self._lease, self._parallelism)
         await self._tidy()
@@ -71,9 +72,7 @@ class Planner:
         if time.monotonic() - self._rescued_at >= _RESCUE_SECONDS:
             await self._parts.ranges.free_lost()
             self._rescued_at = time.monotonic()
-        view = await self._parts.ranges.view(self._lease.job_id, list(self._extraction.revisions.values()))
-        _check_links(view)
-        return view
+        return await self._parts.ranges.view(self._lease.job_id, list(self._extraction.revisions.values()))
 
     async def _plan(self, view: PlanView) -> list[BlockRange]:
         """Plan what is missing, a few ranges ahead, and return what was missing."""
@@ -81,18 +80,28 @@ class Planner:
         for each in done:
             self._sizer.learn(blocks=each.blocks, size=each.bytes, seconds=each.seconds)
         missing = self._missing(view)
-        if not missing and await self._ask_for_head():
-            missing = self._missing(view)
+        was_asked = not missing and await self._ask_for_head()
+        repairs = await self._repairs(view, looks_at_end=was_asked)
+        missing = self._missing(view)
         free = sum(each.state == "FREE" for each in view.ranges)
         blocks = share_of(missing, self._parallelism, self._sizer.blocks())
-        planned = cut(missing, blocks=blocks, count=max(0, self._parallelism + 1 - free))
+        more = cut(missing, blocks=blocks, count=max(0, self._parallelism + 1 - free))
+        planned = repairs + [PlannedRange(*each, replaces=_is_there(view, each)) for each in more]
         if planned or done:
-            ranges = [PlannedRange(start, end) for start, end in planned]
-            await self._parts.ranges.plan_more(self._lease, ranges, done=[each.id for each in done])
+            await self._parts.ranges.plan_more(self._lease, planned, done=[each.id for each in done])
         if planned:
             self._wake.set()
             self.planned.set()
         return missing
+
+    async def _repairs(self, view: PlanView, *, looks_at_end: bool) -> list[PlannedRange]:
+        """Plan to replace what is not of the chain any more, one line of segments at a time."""
+        if any(each.replaces and each.state in _OPEN_STATES for each in view.ranges):
+            return []
+        found = await self._reorgs.find_at_breaks(view)
+        if found is None and looks_at_end:
+            found = await self._reorgs.find_at_end(view)
+        return [] if found is None else [PlannedRange(*found, replaces=True)]
 
     def _missing(self, view: PlanView) -> list[BlockRange]:
         if self._head is None:
@@ -102,22 +111,20 @@ class Planner:
         return subtract((self._extraction.manifest.start_block, last), [*_common(view.runs.values()), *planned])
 
     async def _ask_for_head(self) -> bool:
-        """Ask for the newest block, unless that was done just now or nothing behind it is wanted; tell whether it is
-        another one.
+        """Ask for the newest block, unless that was done just now or nothing behind it is wanted; tell whether that was
+        done.
         """
         reached = self._head is not None and self._end_block is not None and self._end_block <= self._head
         if reached or time.monotonic() - self._head_asked_at < self._parts.settings.poll_interval_seconds:
             return False
-        before = self._head
-        finalized = self._extraction.manifest.finalized_blocks_only
-        self._head = await self._extraction.source.latest_block(finalized=finalized)
+        self._head = await self._extraction.head.ask()
         self._head_asked_at = time.monotonic()
-        return self._head != before
+        return True
 
     def _is_complete(self, view: PlanView, missing: list[BlockRange]) -> bool:
         if self._end_block is None or self._head is None or self._end_block > self._head:
             return False
-        return not missing and not any(each.state in _OPEN_STATES for each in view.ranges)
+        return not missing and not has_break(view) and not any(each.state in _OPEN_STATES for each in view.ranges)
 
     async def _wait(self, *, has_work: bool) -> None:
         """Wait for a change in this process, for the time to look at the others, or for the time to ask the node."""
@@ -152,22 +159,16 @@ class Planner:
             _log.warning("leftovers.kept", job_id=self._lease.job_id, error=error.message)
 
 
-def _common(runs: Iterable[list[BlockRange]]) -> list[BlockRange]:
+def _common(runs: Iterable[list[Run]]) -> list[BlockRange]:
     """Return the blocks that all tables have."""
-    tables = list(runs)
+    tables = [merge((run.start_block, run.end_block) for run in table) for table in runs]
     common = tables[0]
     for other in tables[1:]:
         common = common if other == common else intersect(common, other)
     return common
 
 
-def _check_links(view: PlanView) -> None:
-    for runs in view.runs.values():
-        for left, right in pairwise(runs):
-            if left[1] + 1 == right[0]:
-                raise AmpError(
-                    ErrorCode.PARENT_HASH_MISMATCH,
-                    f"block {right[0]}: its parent hash is not the hash of block {left[1]} in the lake: the chain "
-                    "reorganised below it, or the node follows another fork",
-                    recoverable=True,
-                )
+def _is_there(view: PlanView, wanted: BlockRange) -> bool:
+    """Tell whether a table has a block of a range that another one lacks: the range is written anew in all of them."""
+    start, end = wanted
+    return any(run.start_block <= end and run.end_block >= start for runs in view.runs.values() for run in runs)

@@ -8,12 +8,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
+import structlog
+
 from ampd.data_store import RangeLease
+from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.held_ranges import HeldRanges
 from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.segment_writer import SegmentWriter
 from ampd.sources.blocks import BlockBatch
 from ampd.tasks import cancel_all
+
+_log = structlog.get_logger(__name__)
 
 # Gives the next range: None when there is none (for now, when ``closing`` is given; for good otherwise). ``closing`` is
 # a range of which nearly all blocks have come.
@@ -21,6 +26,9 @@ Acquire = Callable[[RangeLease | None], Awaitable[RangeLease | None]]
 
 # The next range is begun when so many batches like the last one are still to come: as many as a source has in flight.
 _BATCHES_AHEAD = 3
+# What a node answers while its chain reorganises. So many times in a row it is no news any more.
+_CHANGES_OF_CHAIN = frozenset({ErrorCode.PARENT_HASH_MISMATCH, ErrorCode.BLOCK_NOT_AVAILABLE})
+_MOST_CHANGES = 3
 
 
 class RangeRunner:
@@ -43,6 +51,7 @@ class RangeRunner:
         self._stop = stop
         self._lease_is_valid = lease_is_valid
         self._open: list[_Reading] = []
+        self._changes = 0
         self._finishing: asyncio.Task[None] | None = None
 
     async def run(self, acquire: Acquire, first: RangeLease | None = None) -> None:
@@ -74,7 +83,7 @@ class RangeRunner:
     async def _read(self, reading: _Reading, acquire: Acquire) -> _Reading | None:
         """Read a range to its end, and begin to finish it; return the next one when that has begun already."""
         coming: _Reading | None = None
-        while (batch := await reading.next(self._stop)) is not None:
+        while (batch := await self._next(reading)) is not None:
             if self._finishing is not None and self._finishing.done():
                 await self._finish_last()
             await reading.writer.add(batch)
@@ -86,14 +95,51 @@ class RangeRunner:
         self._finishing = asyncio.create_task(self._finish(reading))
         return coming
 
+    async def _next(self, reading: _Reading) -> BlockBatch | None:
+        """Return the next batch of a range. When the chain changes while it is read, it ends here: what comes next is
+        asked for again, as far as the plan still wants it.
+        """
+        try:
+            batch = await reading.next(self._stop)
+        except AmpError as error:
+            self._changes += 1
+            if error.code not in _CHANGES_OF_CHAIN or self._changes > _MOST_CHANGES:
+                raise
+            _log.info("range.chain_changed", code=error.code, error=error.message)
+            return None
+        if batch is not None:
+            self._changes = 0
+        return batch
+
     async def _finish(self, reading: _Reading) -> None:
         await reading.close()
-        await reading.writer.finish()
+        is_complete = reading.reached == reading.lease.end_block
+        if reading.lease.replaces and not is_complete:
+            await reading.writer.abandon()
+        elif not await self._commit(reading):
+            return
         self._open.remove(reading)
-        if reading.reached == reading.lease.end_block:
+        if is_complete:
             self._held.forget(reading.lease)
         else:
             await self._held.release(reading.lease)
+
+    async def _commit(self, reading: _Reading) -> bool:
+        """Commit what is left to be committed of a range; False when it was to replace others and the chain has changed
+        once more: then it is dropped, for a deeper look.
+        """
+        try:
+            await reading.writer.finish()
+        except AmpError as error:
+            if error.code != ErrorCode.PARENT_HASH_MISMATCH or not reading.lease.replaces:
+                raise
+            _log.info("range.chain_changed", code=error.code, error=error.message)
+            await reading.writer.abandon()
+            await self._parts.ranges.drop(reading.lease)
+            self._open.remove(reading)
+            self._held.forget(reading.lease)
+            return False
+        return True
 
     async def _finish_last(self) -> None:
         finishing, self._finishing = self._finishing, None

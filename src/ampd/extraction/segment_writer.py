@@ -16,6 +16,7 @@ from ampd.data_store import (
     Revision,
     Segment,
     SegmentFile,
+    WrittenSegment,
     describe_segment,
     encode_segment,
     segment_file_name,
@@ -34,7 +35,8 @@ _OVERTIME = 3
 
 class SegmentWriter:
     """Collects the batches of one range and writes them, as one segment, or as several when it is larger than was
-    thought; the next is collected while the last is written.
+    thought; the next is collected while the last is written. Each is committed when it is written; those of a range
+    that replaces others all together at its end.
 
     ``lease_is_valid`` is asked before anything is written: a worker that may have been replaced stops by itself.
     """
@@ -54,6 +56,8 @@ class SegmentWriter:
         # Files that were begun, and of which is not certain that they count.
         self._unsettled: dict[str, Revision] = {}
         self._puts: set[asyncio.Future[PutResult]] = set()
+        self._written: list[WrittenSegment] = []
+        self._written_bytes = 0
 
     async def add(self, batch: BlockBatch) -> None:
         """Take the next blocks; close the segment when it is large or old, or would have too many blocks."""
@@ -87,10 +91,12 @@ class SegmentWriter:
         """Write and commit everything that was collected."""
         await self.close_segment()
         await self.wait()
+        if self._written:
+            await self._commit(self._written, Cost(self._written_bytes, time.monotonic() - self._begun_at))
 
     async def abandon(self) -> None:
         """Forget what is not committed, and delete its files."""
-        self._batches = []
+        self._batches, self._written = [], []
         writing, self._writing = self._writing, None
         if writing is not None:
             await cancel_all([writing])
@@ -123,14 +129,14 @@ class SegmentWriter:
             )
             for path, revision in begun.items()
         }
-        self._check_lease()
-        cost = Cost(bytes=_size(batches), seconds=seconds)
-        await self._parts.ranges.commit_segment(self._lease, segment, files, cost)
-        for path in begun:
-            del self._unsettled[path]
-        self._puts.clear()
+        written = WrittenSegment(segment, files)
+        if self._lease.replaces:
+            self._written.append(written)
+            self._written_bytes += _size(batches)
+        else:
+            await self._commit([written], Cost(bytes=_size(batches), seconds=seconds))
         _log.info(
-            "segment.committed",
+            "segment.written" if self._lease.replaces else "segment.committed",
             job_id=self._lease.job_id,
             start_block=segment.start_block,
             end_block=segment.end_block,
@@ -138,6 +144,17 @@ class SegmentWriter:
             bytes=sum(file.size for file in files.values()),
             write_ms=round((time.monotonic() - started) * 1000),
         )
+
+    async def _commit(self, segments: list[WrittenSegment], cost: Cost) -> None:
+        self._check_lease()
+        await self._parts.ranges.commit(self._lease, segments, cost)
+        for written in segments:
+            for path in written.files:
+                del self._unsettled[path]
+        self._written = []
+        if self._lease.replaces:
+            start, end = segments[0].segment.start_block, segments[-1].segment.end_block
+            _log.warning("reorg.repaired", job_id=self._lease.job_id, start_block=start, end_block=end)
 
     async def _write_file(
         self, path: str, revision: Revision, segment: Segment, tables: list[pa.Table], created_at: datetime
@@ -167,6 +184,7 @@ class SegmentWriter:
         """Store a file. It goes on when we are cut off: a file that is deleted must not appear after that."""
         putting = asyncio.ensure_future(self._parts.lake.put(path, buffer))
         self._puts.add(putting)
+        putting.add_done_callback(self._puts.discard)
         return await asyncio.shield(putting)
 
     def _check_lease(self) -> None:

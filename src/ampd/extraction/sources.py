@@ -5,8 +5,15 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 from ampd.datasets import EvmRpcProviderConfig, Provider
+from ampd.extraction.head import HeadPolicy
 from ampd.sources.blocks import BlockSource
 from ampd.sources.evm_rpc import Endpoint, EvmRpcSource
+
+
+def head_policy(provider: Provider) -> HeadPolicy:
+    """Return how far jobs may follow the chain of ``provider`` (kind evm-rpc, secrets substituted)."""
+    config = EvmRpcProviderConfig.model_validate(provider.config)
+    return HeadPolicy(confirmations=config.confirmations, finality=config.finality)
 
 
 def open_source(provider: Provider, network: str, executor: Executor) -> BlockSource:

@@ -12,6 +12,7 @@ from ampd.replay_node.faults import (
     ReplaceResult,
     RpcCall,
 )
+from ampd.replay_node.forks import ForkingNode, fork_chain
 from ampd.replay_node.recorded import RecordedBlock, read_recorded_blocks
 from ampd.replay_node.server import ReplayNode, run_replay_node
 from ampd.replay_node.template import BlockIdentity
@@ -24,6 +25,7 @@ __all__ = [
     "ErrorAnswer",
     "Fault",
     "FaultChooser",
+    "ForkingNode",
     "HttpAnswer",
     "RecordedBlock",
     "ReplaceResult",
@@ -31,6 +33,7 @@ __all__ = [
     "ReplayNode",
     "RpcCall",
     "build_chain",
+    "fork_chain",
     "load_recorded_chain",
     "read_recorded_blocks",
     "run_replay_node",

@@ -36,6 +36,9 @@ class BlockSource(Protocol):
     async def latest_block(self, *, finalized: bool) -> int | None:
         """Return the number of the newest (finalized) block, or None when the chain has none."""
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """Return the hash (32 bytes) of the block that the chain has at ``number`` now, None when it has none."""
+
     def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
         """Give the blocks of the range, both ends included, in ascending order and without gaps.
 

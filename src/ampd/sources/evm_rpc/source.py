@@ -103,6 +103,11 @@ class EvmRpcSource:
         header = await self._client.call("eth_getBlockByNumber", [tag, False])
         return None if header is None else int(header["number"], 16)
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """Return the hash of the block that the node has at ``number`` now; None when it has none."""
+        header = await self._client.call("eth_getBlockByNumber", [hex(number), False])
+        return None if header is None else bytes.fromhex(header["hash"].removeprefix("0x"))
+
     async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
         """Give the blocks of the range, both ends included, in ascending order, at most ``most_blocks`` at a time.
 
