@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ampd.extraction.head import Head, HeadPolicy
 from ampd.jobs import JobState
 from ampd.metadata_db import MetadataDb
 from support.tip import FIRST_BLOCK, Reader, Tip, tip_of
@@ -179,6 +180,16 @@ async def test_a_chain_without_a_finalized_block_is_final_after_so_many_blocks(
     await tip.start_worker()
     job_id = await tip.deploy(finalized=True, finality=finality)
     await tip.wait_for_chain(job_id, tip.forks.base, FIRST_BLOCK + 39 - behind)
+
+
+async def test_the_final_block_of_a_job_never_goes_back(tip: Tip) -> None:
+    async with tip.source() as source:
+        head = Head(source, HeadPolicy(finality=5), finalized_only=True)
+        assert await head.ask() == FIRST_BLOCK + 34
+        tip.node.head = FIRST_BLOCK + 30
+        assert await head.ask() == FIRST_BLOCK + 34
+        tip.node.head = FIRST_BLOCK + 50
+        assert await head.ask() == FIRST_BLOCK + 45
 
 
 async def test_the_newest_block_as_an_end_is_one_with_its_confirmations(tip: Tip) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ampd.chain.tables import TABLES
 from ampd.data_store import Leftovers, RangeStore, TableStore
-from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
+from ampd.datasets import DatasetStore, Provider, ProviderStore, generate_manifest
 from ampd.extraction import (
     ExtractionHandler,
     ExtractionSettings,
@@ -34,6 +34,7 @@ from ampd.jobs import Deployment, Job, JobState, JobStore, LeasedJobs, WorkerIde
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.replay_node import ForkingNode, RecordedBlock, ReplayChain, build_chain, fork_chain, read_recorded_blocks
+from ampd.sources.blocks import BlockSource
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
 from support.nodes import BLOCKS
 
@@ -159,6 +160,16 @@ class Tip:
             "max_writers": parallelism,
         }
         return (await self.jobs.deploy(Deployment("extraction", str(wanted), wanted), actor="test")).id
+
+    @asynccontextmanager
+    async def source(self) -> AsyncIterator[BlockSource]:
+        """Give the source that jobs read from."""
+        config = {"kind": "evm-rpc", "network": "tip", "url": self.node.url}
+        source = open_source(Provider("tip", "evm-rpc", "tip", config), "tip", self._executor)
+        try:
+            yield source
+        finally:
+            await source.close()
 
     async def segments(self, table: str = "blocks") -> Segments:
         query: LiteralString = (
