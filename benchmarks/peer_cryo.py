@@ -1,0 +1,46 @@
+"""cryo, as ``benchmarks/extraction.py`` runs it, with the Python of its own venv: ``peer_cryo.py URL FIRST LAST DIR``.
+
+Its own defaults but for the size of chunks: of 100, 200, 500 and 1,000 blocks in a chunk, and 1 to 16 chunks and 100 to
+1,000 requests at once, chunks of 100 were the fastest, and no limit on the rest changed more than the noise. Loading the
+library is not counted. The last line of stdout is JSON; ``columns`` is what it writes (fewer than we do).
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+
+import cryo
+
+CHUNK_BLOCKS = 100
+TABLES = ["blocks", "transactions", "logs"]
+
+
+def main() -> None:
+    url, first, last, directory = sys.argv[1:]
+    cpu, started = cpu_seconds(), time.perf_counter()
+    done = cryo.freeze(
+        TABLES,
+        blocks=[f"{first}:{int(last) + 1}"],
+        rpc=url,
+        output_dir=directory,
+        network_name="mainnet",
+        chunk_size=CHUNK_BLOCKS,
+        no_verbose=True,
+    )
+    seconds, cpu = time.perf_counter() - started, cpu_seconds() - cpu
+    if done["n_errored"]:
+        raise SystemExit(f"cryo: {done}")
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak_kib * 1024 / 1e6}), flush=True)
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()
