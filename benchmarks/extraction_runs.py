@@ -115,9 +115,7 @@ def ethereum_etl(blocks: Blocks, directory: Path) -> Run:
     return _measure_peer("ethereum-etl", "peer_ethereum_etl.py", blocks, directory, _csv_rows)
 
 
-def _measure_peer(
-    name: str, program: str, blocks: Blocks, directory: Path, count: Callable[[Path, str], int]
-) -> Run:
+def _measure_peer(name: str, program: str, blocks: Blocks, directory: Path, count: Callable[[Path, str], int]) -> Run:
     command = (str(Peer(name).python), str(HERE / program), blocks.url, str(blocks.first), str(blocks.last))
     done = subprocess.run(
         (*command, str(directory)), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False

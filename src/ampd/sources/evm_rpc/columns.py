@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -55,7 +56,8 @@ class Context:
     def columns_of_blocks(self, positions: Indices) -> Columns:
         """Return the block's columns for rows that belong to the blocks at ``positions``."""
         indices = pa.array(positions)
-        return {name: column.take(indices) for name, column in self.block_columns.items()}
+        taken = {name: column.take(indices) for name, column in self.block_columns.items() if name != "block_num"}
+        return {**taken, "block_num": taken["_block_num"]}
 
 
 def build_tables(context: Context) -> dict[str, pa.Table]:
@@ -149,25 +151,26 @@ def _full_block_extra(size: str | None, uncles: list[str] | None, lacks_withdraw
 
 def _transactions(context: Context) -> Columns:
     transaction, receipt = context.transactions.field, context.receipts.field
+    v = _numbers(transaction("v"))
     kind = decode_uint64(transaction("type").fill_null("0x0"))
     to = _address_or_null(transaction("to"))
-    status = decode_uint64(receipt("status"))
+    status = context.receipts.uint64("status")
     gas_price = _only(pc.less_equal(kind, 1), transaction("gasPrice"))
     # Some nodes write fields that a type does not have: those are no facts of the chain. Of an unknown type all count.
     has_fees = pc.greater_equal(kind, 2)
     has_blobs = pc.or_(pc.equal(kind, 3), pc.greater(kind, KNOWN_TYPES[-1]))
     return {
         **context.columns_of_blocks(context.transactions.block),
-        "tx_index": pc.cast(decode_uint64(transaction("transactionIndex")), pa.uint32()),
-        "tx_hash": decode_data(transaction("hash"), 32),
+        "tx_index": pc.cast(context.transactions.uint64("transactionIndex"), pa.uint32()),
+        "tx_hash": context.transactions.hashes("hash"),
         "to": to,
         "nonce": decode_uint64(transaction("nonce")),
         **_amount("gas_price", gas_price),
         "gas_limit": decode_uint64(transaction("gas")),
         "value": decode_decimal_text(transaction("value")),
         "input": decode_bytes(transaction("input")),
-        **_signature(transaction("v"), transaction("yParity"), transaction("r"), transaction("s")),
-        "chain_id": _chain_id(kind, transaction("v"), transaction("chainId")),
+        **_signature(v, transaction("yParity"), transaction("r"), transaction("s")),
+        "chain_id": _chain_id(kind, v, transaction("chainId")),
         "gas_used": decode_uint64(receipt("gasUsed")),
         "cumulative_gas_used": decode_uint64(receipt("cumulativeGasUsed")),
         # Nodes before London leave it out; for types 0 and 1 it is the gas price by definition (EIP-1559).
@@ -212,11 +215,15 @@ def _state_root(status: pa.UInt64Array, root: pa.StringArray) -> pa.FixedSizeBin
     return decode_data(_only(status.is_null(), root), 32)
 
 
-def _signature(v: pa.StringArray, y_parity: pa.StringArray, r: pa.StringArray, s: pa.StringArray) -> Columns:
+def _numbers(column: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """Decode QUANTITY below 2^64; null counts as zero."""
+    return np.asarray(decode_uint64(column.fill_null("0x0")).to_numpy())
+
+
+def _signature(v: npt.NDArray[np.uint64], y_parity: pa.StringArray, r: pa.StringArray, s: pa.StringArray) -> Columns:
     """Return r, s and the parity of y. Legacy v is 27 + parity, or 35 + 2 * chain id + parity (EIP-155)."""
-    numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
-    after_eip155 = (numbers >= _FIRST_EIP155_V) & ((numbers - np.uint64(_FIRST_EIP155_V)) % 2 == 1)
-    from_v = pa.array(after_eip155 | (numbers == 28) | (numbers == 1))
+    after_eip155 = (v >= _FIRST_EIP155_V) & ((v - np.uint64(_FIRST_EIP155_V)) % 2 == 1)
+    from_v = pa.array(after_eip155 | (v == 28) | (v == 1))
     parity = pc.coalesce(pc.equal(decode_uint64(y_parity), 1), from_v)
     return {
         "r": _or_zeros(decode_quantity_data(r, 32)),
@@ -225,13 +232,12 @@ def _signature(v: pa.StringArray, y_parity: pa.StringArray, r: pa.StringArray, s
     }
 
 
-def _chain_id(kind: pa.UInt64Array, v: pa.StringArray, chain_id: pa.StringArray) -> pa.UInt64Array:
+def _chain_id(kind: pa.UInt64Array, v: npt.NDArray[np.uint64], chain_id: pa.StringArray) -> pa.UInt64Array:
     """Return the chain id a transaction was signed for; for a legacy one v tells it, null before EIP-155."""
-    numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
-    from_v = pa.array((np.maximum(numbers, _FIRST_EIP155_V) - np.uint64(_FIRST_EIP155_V)) // np.uint64(2))
+    from_v = pa.array((np.maximum(v, _FIRST_EIP155_V) - np.uint64(_FIRST_EIP155_V)) // np.uint64(2))
     stated = decode_uint64(chain_id)
-    signed_before_eip155 = pa.array((numbers == 27) | (numbers == 28))
-    by_v = pc.if_else(pa.array(numbers >= _FIRST_EIP155_V), from_v, stated)
+    signed_before_eip155 = pa.array((v == 27) | (v == 28))
+    by_v = pc.if_else(pa.array(v >= _FIRST_EIP155_V), from_v, stated)
     legacy = pc.if_else(signed_before_eip155, pa.scalar(None, pa.uint64()), by_v)
     return pc.if_else(pc.equal(kind, 0), legacy, stated)
 
@@ -266,7 +272,7 @@ def _access_lists(lists: pa.ListArray) -> pa.ListArray:
 
 def _authorization_lists(lists: pa.ListArray) -> pa.ListArray:
     entry = lists.flatten().field
-    signature = _signature(entry("v"), entry("yParity"), entry("r"), entry("s"))
+    signature = _signature(_numbers(entry("v")), entry("yParity"), entry("r"), entry("s"))
     entries = _structs(
         AUTHORIZATION_LIST.value_type,
         [
@@ -293,9 +299,9 @@ def _logs(context: Context) -> Columns:
     topics = log("topics")
     return {
         **context.columns_of_blocks(context.logs.block),
-        "tx_hash": decode_data(log("transactionHash"), 32),
-        "tx_index": pc.cast(decode_uint64(log("transactionIndex")), pa.uint32()),
-        "log_index": pc.cast(decode_uint64(log("logIndex")), pa.uint32()),
+        "tx_hash": context.logs.hashes("transactionHash"),
+        "tx_index": pc.cast(context.logs.uint64("transactionIndex"), pa.uint32()),
+        "log_index": pc.cast(context.logs.uint64("logIndex"), pa.uint32()),
         "address": decode_data(log("address"), 20),
         **_topics(topics),
         "data": decode_bytes(log("data")),
