@@ -3,9 +3,9 @@
     make bench-extraction [BENCH_ARGS="--blocks 500"]
     make bench                                           # ours alone, once
 
-One node serves a chain of ``--blocks`` blocks (the 23 recorded ones repeated) from memory (``extraction_node.py``). Ours
-(an embedded PostgreSQL, a controller, one worker), cryo and ethereum-etl take blocks, transactions with receipts and
-logs from it in turn, ``--rounds`` times, each into Parquet or what it has (``extraction_runs.py``); rows are counted.
+One node serves a chain of ``--blocks`` blocks (the 23 recorded ones repeated) from memory (``extraction_node.py``).
+Ours (an embedded PostgreSQL, a controller, one worker), cryo and ethereum-etl take blocks, transactions with receipts
+and logs from it in turn, ``--rounds`` times, each into Parquet or what it has (``extraction_runs.py``); rows are counted.
 ethereum-etl is slow: it gets a part of the chain, and only rates are compared. Figures are medians. Then, in this
 process on one core, the recorded answers are decoded and written, and read by Arrow's JSON reader alone.
 
@@ -14,7 +14,8 @@ of the peer's process; the node's are not counted. Ratios: ``speed_ratio_*`` are
 ``cpu_ratio_*`` our CPU per block by the peer's. ``decode_mb_per_s`` is decoding alone, ``decode_write_mb_per_s``
 decoding and writing Parquet, ``arrow_reader_mb_per_s`` reading the same bytes. ``verify_full_cost`` is the CPU of ours
 with full verification by that without: as the worker does not verify yet, it is 1 and the CPU of ``verify_blocks``
-for a block, measured in this process, by our CPU for a block. A peer that cannot be had is null, and ``missing`` says why.
+for a block, measured in this process, by our CPU for a block. A peer that cannot be had is null, and ``missing`` says
+why.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ over rows in Python.
 from __future__ import annotations
 
 import binascii
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,13 @@ _DIGITS_OF_WORD: Final = 16
 _HALF: Final = 8  # characters in 64 bits
 # Beyond the end of any value: without it Arrow 26 miscounts the room that the rest of the values need.
 _TO_END: Final = 2**31 - 1
-# By how many of the last eight characters are digits: which bytes to keep, and zeros for the others.
-_KEEP: Final = np.array([(2**64 - 1) << 8 * (8 - digits) & (2**64 - 1) for digits in range(9)], dtype=np.uint64)
+_LONGEST: Final = 64  # digits of 256 bits
+# By how many of the last eight characters are digits, which may be less than none and more than eight (the first place
+# stands for -64): which characters to keep, and zeros for the others.
+_KEEP: Final = np.array(
+    [(2**64 - 1) << 8 * (8 - min(max(used, 0), 8)) & (2**64 - 1) for used in range(-_LONGEST, _LONGEST + 1)],
+    dtype=np.uint64,
+)
 _FILL: Final = ~_KEEP & np.uint64(int.from_bytes(b"0" * 8, "little"))
 
 
@@ -53,38 +58,41 @@ def _malformed(column: pa.StringArray, bad: Mask, expected: str) -> MalformedHex
     return MalformedHexError(f"{value[:80]!r} is not {expected}")
 
 
-def _validity(valid: pa.BooleanArray) -> pa.Buffer | None:
-    return None if valid.true_count == len(valid) else valid.buffers()[1]
+def _validity(column: pa.Array) -> pa.Buffer | None:
+    """Return the validity bits of a column, from its first value on; None when nothing is null."""
+    return column.is_valid().buffers()[1] if column.null_count else None
 
 
-def fixed_bytes(matrix: Bytes, valid: pa.BooleanArray | None = None) -> pa.FixedSizeBinaryArray:
-    """Return the rows of ``matrix`` (n, width) as a FixedSizeBinary column."""
-    rows, width = matrix.shape
-    buffer = pa.py_buffer(np.ascontiguousarray(matrix))
-    validity = None if valid is None else _validity(valid)
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), rows, [validity, buffer])
+def _is_empty(column: pa.Array) -> bool:
+    """Tell whether a column has no value; most columns of newer transaction types have none in older blocks."""
+    return bool(column.null_count == len(column))
 
 
-def _spread(valid: pa.BooleanArray, rows: Bytes) -> Bytes:
-    """Return a matrix with ``rows`` where ``valid`` holds and zeros elsewhere."""
-    if len(rows) == len(valid):
+def _fixed_bytes(rows: Bytes, column: pa.Array) -> pa.FixedSizeBinaryArray:
+    """Return ``rows`` (n, width) as a FixedSizeBinary column, null where ``column`` is."""
+    buffers = [_validity(column), pa.py_buffer(np.ascontiguousarray(rows))]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows.shape[1]), len(rows), buffers)
+
+
+def _spread(column: pa.Array, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a matrix with ``rows`` where ``column`` has a value and zeros elsewhere."""
+    if len(rows) == len(column):
         return rows
-    spread = np.zeros((len(valid), rows.shape[1]), dtype=np.uint8)
-    spread[valid.to_numpy(zero_copy_only=False)] = rows
+    spread = np.zeros((len(column), rows.shape[1]), dtype=rows.dtype)
+    spread[column.is_valid().to_numpy(zero_copy_only=False)] = rows
     return spread
 
 
 def _no_prefix(first: Bytes, second: Bytes) -> Mask:
     """Tell which values do not begin with 0x, by their first two characters."""
-    return (first != _ZERO) | (second | _TO_LOWER != _X)
+    return np.asarray((first != _ZERO) | (second | _TO_LOWER != _X), dtype=np.bool_)
 
 
 def decode_data(column: pa.StringArray, width: int) -> pa.FixedSizeBinaryArray:
     """Decode DATA of exactly ``width`` bytes, such as a hash or an address."""
-    present = column.drop_null()
-    valid = column.is_valid()
-    if len(present) == 0:
+    if _is_empty(column):
         return pa.nulls(len(column), pa.binary(width))
+    present = column.drop_null() if column.null_count else column
     offsets, data = _parts(present)
     size = 2 + 2 * width
     wrong_size = np.diff(offsets) != size
@@ -96,7 +104,7 @@ def decode_data(column: pa.StringArray, width: int) -> pa.FixedSizeBinaryArray:
     values = None if bad.any() else _bytes_of_digits(digits)
     if values is None:
         raise _malformed(present, bad | _no_digits(digits).any(axis=1), f"0x and {2 * width} hex digits")
-    return fixed_bytes(_spread(valid, values.reshape(-1, width)), valid)
+    return _fixed_bytes(_spread(column, values.reshape(-1, width)), column)
 
 
 def _bytes_of_digits(digits: Bytes) -> Bytes | None:
@@ -105,7 +113,7 @@ def _bytes_of_digits(digits: Bytes) -> Bytes | None:
     The standard library does this three times as fast as look-ups or arithmetic in numpy.
     """
     try:
-        return np.frombuffer(binascii.unhexlify(digits), dtype=np.uint8)
+        return np.frombuffer(binascii.unhexlify(digits.data), dtype=np.uint8)
     except binascii.Error:
         return None
 
@@ -144,16 +152,16 @@ def decode_bytes(column: pa.StringArray) -> pa.BinaryArray:
     decoded = pc.binary_slice(prefixed, 1, _TO_END)
     if not column.null_count:
         return decoded
-    return pa.BinaryArray.from_buffers(pa.binary(), len(column), [_validity(column.is_valid()), *decoded.buffers()[1:]])
+    return pa.BinaryArray.from_buffers(pa.binary(), len(column), [_validity(column), *decoded.buffers()[1:]])
 
 
 def _quantity_words(column: pa.StringArray, width: int) -> Words:
     """Decode QUANTITY into 64-bit words (n, …), the most significant first, as few as the longest value needs; null
     becomes zeros. A number that needs more than ``width`` bytes is refused.
     """
-    present = column.drop_null()
-    if len(present) == 0:
+    if _is_empty(column):
         return np.zeros((len(column), 1), dtype=np.uint64)
+    present = column.drop_null() if column.null_count else column
     offsets, data = _parts(present)
     lengths = np.diff(offsets) - 2
     starts = offsets[:-1]
@@ -169,17 +177,12 @@ def _quantity_words(column: pa.StringArray, width: int) -> Words:
     values = _bytes_of_digits(digits)
     higher = _has_higher_digits(data, starts + 2, offsets[1:], most)
     if values is None or higher.any():
-        bad = higher | _no_digits(digits.view(np.uint8)).any(axis=1)
+        bad = higher | _no_digits(digits).any(axis=1)
         raise _malformed(present, bad, f"a hex number of at most {width} bytes")
-    words = values.view(">u8").astype(np.uint64).reshape(-1, count)
-    if len(present) == len(column):
-        return words
-    spread = np.zeros((len(column), count), dtype=np.uint64)
-    spread[column.is_valid().to_numpy(zero_copy_only=False)] = words
-    return spread
+    return _spread(column, values.view(">u8").astype(np.uint64).reshape(-1, count))
 
 
-def _last_digits(data: Bytes, offsets: Offsets, lengths: Offsets, count: int) -> Words:
+def _last_digits(data: Bytes, offsets: Offsets, lengths: Offsets, count: int) -> Bytes:
     """Return the last ``lengths`` characters of each value, zeros before them, as rows of 16 times ``count``."""
     halves = 2 * count
     reach = _HALF * halves
@@ -187,19 +190,20 @@ def _last_digits(data: Bytes, offsets: Offsets, lengths: Offsets, count: int) ->
     characters[reach:] = data[offsets[0] : offsets[-1]]
     # Eight characters from every place on: read where a value ends, whatever its address.
     anywhere = np.ndarray((len(characters) - 7,), dtype="<u8", buffer=characters, strides=(1,))
-    ends = offsets[1:] - offsets[0] + reach
+    ends = offsets[1:] - (offsets[0] - reach)
     digits = np.empty((len(ends), halves), dtype=np.uint64)
     for place in range(halves):
         behind = _HALF * (halves - 1 - place)
-        used = np.clip(lengths - behind, 0, _HALF)
+        used = lengths + (_LONGEST - behind)
         digits[:, place] = anywhere[ends - (behind + _HALF)] & _KEEP[used] | _FILL[used]
-    return digits
+    return digits.view(np.uint8)
 
 
 def _has_higher_digits(data: Bytes, starts: Offsets, ends: Offsets, count: int) -> Mask:
     """Tell which values have other digits than 0 beyond the lowest ``count`` (rare: only those rows are looked at)."""
     higher = np.zeros(len(starts), dtype=np.bool_)
-    for row in np.flatnonzero(ends - starts > count):
+    long = ends - starts > count
+    for row in np.flatnonzero(long) if long.any() else ():
         higher[row] = bool((data[starts[row] : ends[row] - count] != _ZERO).any())
     return higher
 
@@ -207,7 +211,14 @@ def _has_higher_digits(data: Bytes, starts: Offsets, ends: Offsets, count: int) 
 def decode_uint64(column: pa.StringArray) -> pa.UInt64Array:
     """Decode QUANTITY below 2^64."""
     values = pa.py_buffer(_quantity_words(column, 8))
-    return pa.UInt64Array.from_buffers(pa.uint64(), len(column), [_validity(column.is_valid()), values])
+    return pa.UInt64Array.from_buffers(pa.uint64(), len(column), [_validity(column), values])
+
+
+def decode_uint64s(*columns: pa.StringArray) -> list[pa.UInt64Array]:
+    """Decode several columns as :func:`decode_uint64` does, at the cost of one: of few values most is overhead."""
+    values = decode_uint64(pa.concat_arrays(columns))
+    ends = np.cumsum([len(column) for column in columns]).tolist()
+    return [values.slice(end - len(column), len(column)) for column, end in zip(columns, ends, strict=True)]
 
 
 def decode_quantity_data(column: pa.StringArray, width: int) -> pa.FixedSizeBinaryArray:
@@ -215,7 +226,7 @@ def decode_quantity_data(column: pa.StringArray, width: int) -> pa.FixedSizeBina
 
     Shorter numbers are filled up on the left; a number that needs more than ``width`` bytes is refused.
     """
-    return fixed_bytes(_big_endian(_quantity_words(column, width), width), column.is_valid())
+    return _fixed_bytes(_big_endian(_quantity_words(column, width), width), column)
 
 
 def _big_endian(words: Words, width: int) -> Bytes:
@@ -230,17 +241,19 @@ def _big_endian(words: Words, width: int) -> Bytes:
 
 def decode_wei(column: pa.StringArray) -> tuple[pa.Decimal128Array, pa.FixedSizeBinaryArray]:
     """Decode QUANTITY below 2^256 into the two columns of an amount (see :mod:`ampd.chain.tables`)."""
+    if _is_empty(column):
+        return pa.nulls(len(column), WEI), pa.nulls(len(column), pa.binary(32))
     words = _quantity_words(column, 32)
-    valid = column.is_valid()
-    overflow = _overflows(words)
-    overflows = bool(overflow.any())
     little_endian = np.zeros((len(column), 2), dtype=np.uint64)
     little_endian[:, : min(2, words.shape[1])] = words[:, :-3:-1]
-    fits = pc.and_(valid, pa.array(~overflow)) if overflows else valid
-    decimals = pa.Decimal128Array.from_buffers(WEI, len(column), [_validity(fits), pa.py_buffer(little_endian)])
-    if not overflows:
+    buffers = [_validity(column), pa.py_buffer(little_endian)]
+    decimals = pa.Decimal128Array.from_buffers(WEI, len(column), buffers)
+    overflow = _overflows(words)
+    if not overflow.any():
         return decimals, pa.nulls(len(column), pa.binary(32))
-    return decimals, fixed_bytes(_big_endian(words, 32), pa.array(overflow))
+    fits, nothing = pa.array(~overflow), pa.scalar(None, pa.binary(32))
+    exact = _fixed_bytes(_big_endian(words, 32), column)
+    return pc.if_else(fits, decimals, pa.scalar(None, WEI)), pc.if_else(fits, nothing, exact)
 
 
 def _overflows(words: Words) -> Mask:
@@ -249,8 +262,8 @@ def _overflows(words: Words) -> Mask:
         return np.zeros(len(words), dtype=np.bool_)
     limit_high, limit_low = np.uint64(WEI_LIMIT >> 64), np.uint64(WEI_LIMIT & (2**64 - 1))
     high, low = words[:, -2], words[:, -1]
-    over: Mask = (high > limit_high) | ((high == limit_high) & (low >= limit_low))
-    return over | (words[:, :-2] != 0).any(axis=1)
+    over = (high > limit_high) | ((high == limit_high) & (low >= limit_low))
+    return np.asarray(over | (words[:, :-2] != 0).any(axis=1), dtype=np.bool_)
 
 
 def decode_decimal_text(column: pa.StringArray) -> pa.StringArray:

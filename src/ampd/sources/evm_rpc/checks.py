@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ampd.chain.hex_columns import decode_data, decode_uint64
 from ampd.chain.tables import TABLES
 from ampd.errors import AmpError, ErrorCode
-from ampd.sources.evm_rpc.rows import Indices, Rows
+from ampd.sources.evm_rpc.rows import RECEIPT_NUMBERS, TRANSACTION_NUMBERS, Indices, Rows
 
 Numbers = Sequence[int]
 
@@ -38,6 +38,8 @@ def _first(bad: npt.NDArray[np.bool_]) -> int | None:
 
 def _differs(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
     """Tell where the columns differ; null never equals a value."""
+    if not left.null_count and left.equals(right):
+        return np.zeros(len(left), dtype=np.bool_)
     return np.asarray(pc.not_equal(left, right).fill_null(True).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
@@ -159,6 +161,7 @@ def _positions_within(groups: Indices) -> Indices:
 def check_transactions(headers: pa.StructArray, transactions: Rows, numbers: Numbers) -> None:
     """Refuse transactions that are out of order or of another block, or whose lists are broken."""
     check_nested(transactions, numbers)
+    transactions.decode_uint64s(*TRANSACTION_NUMBERS)
     order = pa.array(_positions_within(transactions.block), pa.uint64())
     position = _first(_differs(transactions.uint64("transactionIndex"), order))
     if position is not None:
@@ -196,6 +199,7 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
             f"receipt {position - int(np.argmax(receipts.block == receipts.block[position]))} belongs to block hash "
             f"{receipts.field('blockHash')[position]}, not to this block's",
         )
+    receipts.decode_uint64s(*RECEIPT_NUMBERS)
     _check_receipt_order(transactions, receipts, numbers)
     position = _first(pc.greater(receipts.uint64("status"), 1).fill_null(False).to_numpy(False))
     if position is not None:

@@ -151,35 +151,36 @@ def _full_block_extra(size: str | None, uncles: list[str] | None, lacks_withdraw
 
 def _transactions(context: Context) -> Columns:
     transaction, receipt = context.transactions.field, context.receipts.field
-    v = _numbers(transaction("v"))
-    kind = decode_uint64(transaction("type").fill_null("0x0"))
+    numbers, receipt_numbers = context.transactions.uint64, context.receipts.uint64
+    kind = numbers("type").fill_null(0)
+    v = _or_zero(numbers("v"))
     to = _address_or_null(transaction("to"))
-    status = context.receipts.uint64("status")
+    status = receipt_numbers("status")
     gas_price = _only(pc.less_equal(kind, 1), transaction("gasPrice"))
     # Some nodes write fields that a type does not have: those are no facts of the chain. Of an unknown type all count.
     has_fees = pc.greater_equal(kind, 2)
     has_blobs = pc.or_(pc.equal(kind, 3), pc.greater(kind, KNOWN_TYPES[-1]))
     return {
         **context.columns_of_blocks(context.transactions.block),
-        "tx_index": pc.cast(context.transactions.uint64("transactionIndex"), pa.uint32()),
+        "tx_index": pc.cast(numbers("transactionIndex"), pa.uint32()),
         "tx_hash": context.transactions.hashes("hash"),
         "to": to,
-        "nonce": decode_uint64(transaction("nonce")),
+        "nonce": numbers("nonce"),
         **_amount("gas_price", gas_price),
-        "gas_limit": decode_uint64(transaction("gas")),
+        "gas_limit": numbers("gas"),
         "value": decode_decimal_text(transaction("value")),
         "input": decode_bytes(transaction("input")),
-        **_signature(v, transaction("yParity"), transaction("r"), transaction("s")),
-        "chain_id": _chain_id(kind, v, transaction("chainId")),
-        "gas_used": decode_uint64(receipt("gasUsed")),
-        "cumulative_gas_used": decode_uint64(receipt("cumulativeGasUsed")),
+        **_signature(v, numbers("yParity"), transaction("r"), transaction("s")),
+        "chain_id": _chain_id(kind, v, numbers("chainId")),
+        "gas_used": receipt_numbers("gasUsed"),
+        "cumulative_gas_used": receipt_numbers("cumulativeGasUsed"),
         # Nodes before London leave it out; for types 0 and 1 it is the gas price by definition (EIP-1559).
         **_amount("effective_gas_price", pc.coalesce(receipt("effectiveGasPrice"), gas_price)),
         "type": pc.cast(kind, pa.int32()),
         **_amount("max_fee_per_gas", _only(has_fees, transaction("maxFeePerGas"))),
         **_amount("max_priority_fee_per_gas", _only(has_fees, transaction("maxPriorityFeePerGas"))),
         **_amount("max_fee_per_blob_gas", _only(has_blobs, transaction("maxFeePerBlobGas"))),
-        "blob_gas_used": decode_uint64(receipt("blobGasUsed")),
+        "blob_gas_used": receipt_numbers("blobGasUsed"),
         **_amount("blob_gas_price", receipt("blobGasPrice")),
         "from": decode_data(transaction("from"), 20),
         "contract_address": _contract_address(to, receipt("contractAddress")),
@@ -196,6 +197,8 @@ def _transactions(context: Context) -> Columns:
 
 def _only(rows: pa.BooleanArray, column: pa.Array) -> pa.Array:
     """Return ``column`` with null where ``rows`` is false."""
+    if column.null_count == len(column):
+        return column
     return pc.if_else(rows, column, pa.scalar(None, column.type))
 
 
@@ -215,16 +218,16 @@ def _state_root(status: pa.UInt64Array, root: pa.StringArray) -> pa.FixedSizeBin
     return decode_data(_only(status.is_null(), root), 32)
 
 
-def _numbers(column: pa.StringArray) -> npt.NDArray[np.uint64]:
-    """Decode QUANTITY below 2^64; null counts as zero."""
-    return np.asarray(decode_uint64(column.fill_null("0x0")).to_numpy())
+def _or_zero(column: pa.UInt64Array) -> npt.NDArray[np.uint64]:
+    """Return the numbers; null counts as zero."""
+    return np.asarray((column.fill_null(0) if column.null_count else column).to_numpy())
 
 
-def _signature(v: npt.NDArray[np.uint64], y_parity: pa.StringArray, r: pa.StringArray, s: pa.StringArray) -> Columns:
+def _signature(v: npt.NDArray[np.uint64], y_parity: pa.UInt64Array, r: pa.StringArray, s: pa.StringArray) -> Columns:
     """Return r, s and the parity of y. Legacy v is 27 + parity, or 35 + 2 * chain id + parity (EIP-155)."""
     after_eip155 = (v >= _FIRST_EIP155_V) & ((v - np.uint64(_FIRST_EIP155_V)) % 2 == 1)
     from_v = pa.array(after_eip155 | (v == 28) | (v == 1))
-    parity = pc.coalesce(pc.equal(decode_uint64(y_parity), 1), from_v)
+    parity = pc.coalesce(pc.equal(y_parity, 1), from_v)
     return {
         "r": _or_zeros(decode_quantity_data(r, 32)),
         "s": _or_zeros(decode_quantity_data(s, 32)),
@@ -232,10 +235,9 @@ def _signature(v: npt.NDArray[np.uint64], y_parity: pa.StringArray, r: pa.String
     }
 
 
-def _chain_id(kind: pa.UInt64Array, v: npt.NDArray[np.uint64], chain_id: pa.StringArray) -> pa.UInt64Array:
+def _chain_id(kind: pa.UInt64Array, v: npt.NDArray[np.uint64], stated: pa.UInt64Array) -> pa.UInt64Array:
     """Return the chain id a transaction was signed for; for a legacy one v tells it, null before EIP-155."""
     from_v = pa.array((np.maximum(v, _FIRST_EIP155_V) - np.uint64(_FIRST_EIP155_V)) // np.uint64(2))
-    stated = decode_uint64(chain_id)
     signed_before_eip155 = pa.array((v == 27) | (v == 28))
     by_v = pc.if_else(pa.array(v >= _FIRST_EIP155_V), from_v, stated)
     legacy = pc.if_else(signed_before_eip155, pa.scalar(None, pa.uint64()), by_v)
@@ -259,6 +261,8 @@ def _structs(kind: pa.StructType, columns: list[pa.Array]) -> pa.StructArray:
 
 
 def _access_lists(lists: pa.ListArray) -> pa.ListArray:
+    if lists.null_count == len(lists):
+        return pa.nulls(len(lists), ACCESS_LIST)
     entries = lists.flatten()
     entry_type = ACCESS_LIST.value_type
     keys = entries.field("storageKeys")
@@ -271,8 +275,10 @@ def _access_lists(lists: pa.ListArray) -> pa.ListArray:
 
 
 def _authorization_lists(lists: pa.ListArray) -> pa.ListArray:
+    if lists.null_count == len(lists):
+        return pa.nulls(len(lists), AUTHORIZATION_LIST)
     entry = lists.flatten().field
-    signature = _signature(_numbers(entry("v")), entry("yParity"), entry("r"), entry("s"))
+    signature = _signature(_or_zero(decode_uint64(entry("v"))), decode_uint64(entry("yParity")), entry("r"), entry("s"))
     entries = _structs(
         AUTHORIZATION_LIST.value_type,
         [

@@ -8,9 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ampd.chain.hex_columns import decode_data, decode_uint64
+from ampd.chain.hex_columns import decode_data, decode_uint64, decode_uint64s
 
 Indices = npt.NDArray[np.int64]
+
+# What is decoded together (:meth:`Rows.decode_uint64s`).
+TRANSACTION_NUMBERS = ("transactionIndex", "type", "nonce", "gas", "v", "yParity", "chainId")
+RECEIPT_NUMBERS = ("transactionIndex", "status", "gasUsed", "cumulativeGasUsed", "blobGasUsed")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Rows:
     def field(self, name: str) -> pa.Array:
         """Return one key of all objects, as text."""
         return self.objects.field(name)
+
+    def decode_uint64s(self, *names: str) -> None:
+        """Decode keys that :meth:`uint64` will be asked for, in one go."""
+        self._decoded.update(zip(names, decode_uint64s(*map(self.field, names)), strict=True))
 
     def uint64(self, name: str) -> pa.UInt64Array:
         """Return a key that is QUANTITY below 2^64."""
