@@ -5,9 +5,9 @@
 
 One node serves a chain of ``--blocks`` blocks (the 23 recorded ones repeated) from memory (``extraction_node.py``).
 Ours (an embedded PostgreSQL, a controller, one worker), cryo and ethereum-etl take blocks, transactions with receipts
-and logs from it in turn, ``--rounds`` times, each into Parquet or what it has (``extraction_runs.py``); rows are counted.
-ethereum-etl is slow: it gets a part of the chain, and only rates are compared. Figures are medians. Then, in this
-process on one core, the recorded answers are decoded and written, and read by Arrow's JSON reader alone.
+and logs from it in turn, ``--rounds`` times, each into Parquet or what it has (``extraction_runs.py``); rows are
+counted. ethereum-etl is slow: it gets a part of the chain, and only rates are compared. Figures are medians. Then, in
+this process on one core, the recorded answers are decoded and written, and read by Arrow's JSON reader alone.
 
 The last line of the output is one JSON object, all else goes to stderr. ``cpu_s`` and ``peak_mb`` are of our worker, or
 of the peer's process; the node's are not counted. Ratios: ``speed_ratio_*`` are our blocks per second by the peer's,

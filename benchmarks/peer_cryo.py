@@ -1,8 +1,8 @@
 """cryo, as ``benchmarks/extraction.py`` runs it, with the Python of its own venv: ``peer_cryo.py URL FIRST LAST DIR``.
 
 Its own defaults but for the size of chunks: chunks of 100 blocks were faster than its 1,000, and used less memory;
-limits on chunks and requests at once changed no more than the noise. Loading the library is not counted. It writes its default
-columns, which are fewer than ours. The last line of stdout is JSON.
+limits on chunks and requests at once changed no more than the noise. Loading the library is not counted. It writes its
+default columns, which are fewer than ours. The last line of stdout is JSON.
 """
 
 from __future__ import annotations

@@ -16,8 +16,10 @@ from ampd.chain.hex_columns import (
     decode_bytes,
     decode_data,
     decode_decimal_text,
+    decode_hashes,
     decode_quantity_data,
     decode_uint64,
+    decode_uint64s,
     decode_wei,
 )
 from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TABLES, TIMESTAMP, WEI
@@ -87,32 +89,44 @@ def _or_zeros(column: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
     return column.fill_null(bytes(column.type.byte_width))
 
 
+# The header's hashes and numbers by their columns. Decoded together: a batch has few headers.
+_HEADER_HASHES = {
+    "parent_hash": "parentHash",
+    "ommers_hash": "sha3Uncles",
+    "state_root": "stateRoot",
+    "transactions_root": "transactionsRoot",
+    "receipt_root": "receiptsRoot",
+    "mix_hash": "mixHash",
+    "withdrawals_root": "withdrawalsRoot",
+    "parent_beacon_root": "parentBeaconBlockRoot",
+    "requests_hash": "requestsHash",
+}
+_HEADER_NUMBERS = {
+    "gas_limit": "gasLimit",
+    "gas_used": "gasUsed",
+    "blob_gas_used": "blobGasUsed",
+    "excess_blob_gas": "excessBlobGas",
+}
+
+
 def _blocks(context: Context) -> Columns:
     header = context.headers.field
     nonce = decode_data(header("nonce"), 8).fill_null(bytes(8))
+    hashes = dict(zip(_HEADER_HASHES, decode_hashes(*map(header, _HEADER_HASHES.values())), strict=True))
+    numbers = dict(zip(_HEADER_NUMBERS, decode_uint64s(*map(header, _HEADER_NUMBERS.values())), strict=True))
     return {
         **context.block_columns,
+        **hashes,
+        **numbers,
         "hash": context.block_columns["block_hash"],
-        "parent_hash": decode_data(header("parentHash"), 32),
-        "ommers_hash": decode_data(header("sha3Uncles"), 32),
         "miner": decode_data(header("miner"), 20),
-        "state_root": decode_data(header("stateRoot"), 32),
-        "transactions_root": decode_data(header("transactionsRoot"), 32),
-        "receipt_root": decode_data(header("receiptsRoot"), 32),
         "logs_bloom": decode_bytes(header("logsBloom")),
         **_amount("difficulty", header("difficulty")),
         **_amount("total_difficulty", header("totalDifficulty")),
-        "gas_limit": decode_uint64(header("gasLimit")),
-        "gas_used": decode_uint64(header("gasUsed")),
         "extra_data": decode_bytes(header("extraData")),
-        "mix_hash": _or_zeros(decode_data(header("mixHash"), 32)),
+        "mix_hash": _or_zeros(hashes["mix_hash"]),
         "nonce": pa.array([int.from_bytes(value, "big") for value in nonce.to_pylist()], pa.uint64()),
         **_amount("base_fee_per_gas", header("baseFeePerGas")),
-        "withdrawals_root": decode_data(header("withdrawalsRoot"), 32),
-        "blob_gas_used": decode_uint64(header("blobGasUsed")),
-        "excess_blob_gas": decode_uint64(header("excessBlobGas")),
-        "parent_beacon_root": decode_data(header("parentBeaconBlockRoot"), 32),
-        "requests_hash": decode_data(header("requestsHash"), 32),
         "extra": _block_extra(context.headers),
     }
 
