@@ -35,7 +35,16 @@ lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
 
 .PHONY: bench
 bench: $(STAMPS)/dev ## Extraction of 2,000 mainnet blocks end to end; one line of JSON at the end
+	$(BIN)/python benchmarks/extraction.py --rounds 1 --no-peers $(BENCH_ARGS)
+
+.PHONY: bench-extraction
+bench-extraction: $(STAMPS)/dev bench-peers ## The same beside cryo and ethereum-etl, medians of three rounds; one line of JSON at the end
 	$(BIN)/python benchmarks/extraction.py $(BENCH_ARGS)
+
+# Each peer has a venv of its own, none touches .venv. A peer that cannot be installed does not end the others: the benchmark says so.
+.PHONY: bench-peers
+bench-peers: $(STAMPS)/bootstrap
+	@$(BIN)/python benchmarks/peers.py
 
 .PHONY: bench-jobs
 bench-jobs: $(STAMPS)/dev ## No-op jobs against procrastinate, and latencies; one line of JSON at the end
@@ -58,10 +67,15 @@ lock: $(STAMPS)/bootstrap ## Resolve the dependencies of pyproject.toml again
 		--extra demo --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		requirements/peer-cryo.in -o requirements/peer-cryo.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--override requirements/peer-ethereum-etl.overrides.txt requirements/peer-ethereum-etl.in \
+		-o requirements/peer-ethereum-etl.txt
 
 .PHONY: clean
 clean: ## Remove what the targets installed
-	rm -rf $(VENV) tests/node/node_modules
+	rm -rf $(VENV) .peers tests/node/node_modules
 
 $(STAMPS)/bootstrap: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,11 +1,21 @@
-"""Extraction of replayed mainnet blocks, end to end through a real worker, and its decoding alone.
+"""Extraction of replayed mainnet blocks, beside cryo and ethereum-etl.
 
-    make bench [BENCH_ARGS="--blocks 500"]
+    make bench-extraction [BENCH_ARGS="--blocks 500"]
+    make bench                                           # ours alone, once
 
-Starts an embedded PostgreSQL, a controller, a worker and a replay node, each a process of its own, and extracts a chain
-of ``--blocks`` blocks (the 23 recorded ones repeated) into Parquet. Then, in this process on one core, it decodes the
-recorded answers, and lets Arrow's JSON reader alone read the same bytes. The last line of the output is one JSON
-object; ``cpu_s`` and ``peak_mb`` are the worker's.
+One node serves a chain of ``--blocks`` blocks (the 23 recorded ones repeated) from memory (``extraction_node.py``).
+Ours (an embedded PostgreSQL, a controller, one worker), cryo and ethereum-etl take blocks, transactions with receipts
+and logs from it in turn, ``--rounds`` times, each into Parquet or what it has (``extraction_runs.py``); rows are
+counted. ethereum-etl is slow: it gets a part of the chain, and only rates are compared. Figures are medians. Then, in
+this process on one core, the recorded answers are decoded and written, and read by Arrow's JSON reader alone.
+
+The last line of the output is one JSON object, all else goes to stderr. ``cpu_s`` and ``peak_mb`` are of our worker, or
+of the peer's process; the node's are not counted. Ratios: ``speed_ratio_*`` are our blocks per second by the peer's,
+``cpu_ratio_*`` our CPU per block by the peer's. ``decode_mb_per_s`` is decoding alone, ``decode_write_mb_per_s``
+decoding and writing Parquet, ``arrow_reader_mb_per_s`` reading the same bytes. ``verify_full_cost`` is the CPU of ours
+with full verification by that without: as the worker does not verify yet, it is 1 and the CPU of ``verify_blocks``
+for a block, measured in this process, by our CPU for a block. A peer that cannot be had is null, and ``missing`` says
+why.
 """
 
 from __future__ import annotations
@@ -15,154 +25,159 @@ import json
 import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import extraction_runs  # noqa: E402
 from ampd.demo.run import recorded_blocks  # noqa: E402
-from ampd.metadata_db import EmbeddedPostgres  # noqa: E402
-from ampd.replay_node import ReplayChain, load_recorded_chain  # noqa: E402
-from ampd.sources.evm_rpc.answers import BLOCK_ANSWER, RECEIPTS_ANSWER, read_answers  # noqa: E402
-from ampd.sources.evm_rpc.decode import decode_blocks, decode_receipts  # noqa: E402
-from support.daemons import Cluster, ampd, wait_for  # noqa: E402 - the harness of the tests
+from ampd.replay_node import RecordedBlock, read_recorded_blocks  # noqa: E402
+from extraction_decode import decode_alone, json_bytes  # noqa: E402
+from extraction_runs import Blocks, Run  # noqa: E402
+from peers import Peer  # noqa: E402
+from support.daemons import Process  # noqa: E402 - the harness of the tests
 
-DECODE_ROUNDS = 7
+ETL_PART = 10  # ethereum-etl gets this part of the blocks
 MEGA = 1_000_000
 
 
+@dataclass(frozen=True)
+class System:
+    """Who extracts: its key in the output, how it runs, and its peer's name on the package index."""
+
+    key: str
+    run: Callable[[Blocks, Path], Run]
+    part: int = 1
+    peer: str | None = None
+
+    def missing(self) -> str | None:
+        """Return why it cannot run, None when it can."""
+        return None if self.peer is None else Peer(self.peer).missing()
+
+
+OURS = System("ours", extraction_runs.ours)
+PEERS = (
+    System("cryo", extraction_runs.cryo, peer="cryo"),
+    System("ethereum_etl", extraction_runs.ethereum_etl, part=ETL_PART, peer="ethereum-etl"),
+)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    arguments = parse_arguments()
+    recorded = read_recorded_blocks(recorded_blocks())
+    peers = () if arguments.no_peers else PEERS
+    missing = {system.key: why for system in peers if (why := system.missing())}
+    systems = [OURS, *(system for system in peers if system.key not in missing)]
+    figures = extract(systems, recorded, arguments.blocks, arguments.rounds)
+    alone = decode_alone(recorded)
+    print(json.dumps(result(figures, alone, recorded, arguments.blocks, missing), separators=(",", ":")))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Extraction beside cryo and ethereum-etl.")
     parser.add_argument("--blocks", type=int, default=2000, help="length of the replayed chain (default 2000)")
-    arguments = parser.parse_args()
-    chain = load_recorded_chain(recorded_blocks(), length=arguments.blocks)
-    result: dict[str, Any] = {"blocks": arguments.blocks, **extract(chain)}
-    print(f"extracted {arguments.blocks} blocks: {result['blocks_per_s']} blocks/s", flush=True)
-    result |= decode_alone(load_recorded_chain(recorded_blocks()))
-    print(json.dumps(result, separators=(",", ":")))
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn (default 3)")
+    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    return parser.parse_args()
 
 
-def extract(chain: ReplayChain) -> dict[str, Any]:
-    """Extract the whole chain through real processes."""
-    with (
-        tempfile.TemporaryDirectory(prefix="ampd-bench-") as text,
-        EmbeddedPostgres(Path(text) / "metadb") as server,
-    ):
-        directory = Path(text)
-        node = ampd(
-            *("replay-node", "--blocks", str(recorded_blocks()), "--port", "0", "--length", str(len(chain))),
-            log=directory / "node.log",
-        )
-        cluster = Cluster(directory, server.url)
+def extract(
+    systems: Sequence[System], recorded: Sequence[RecordedBlock], count: int, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Let all extract in turn (the machine's mood hits all alike), and return the medians of each."""
+    runs: dict[str, list[tuple[Blocks, Run]]] = {system.key: [] for system in systems}
+    with tempfile.TemporaryDirectory(prefix="ampd-bench-") as text:
+        command = [sys.executable, str(Path(__file__).with_name("extraction_node.py")), str(count)]
+        node = Process(command, log=Path(text) / "node.log")
         try:
-            url = node.wait_for_text("listening on").split()[4]
-            cluster.start_controller()
-            worker = psutil.Process(cluster.start_worker("bench-1").popen.pid)
-            cluster.register(url, start_block=chain.first_block)
-            return measure(cluster, worker, chain)
+            url = node.wait_for_text("listening on").split()[-1]
+            for number in range(rounds):
+                for system in systems:
+                    blocks = chain_part(url, recorded, max(1, count // system.part))
+                    directory = Path(text) / f"{system.key}_{number}"
+                    directory.mkdir()
+                    run = system.run(blocks, directory)
+                    say(f"{system.key}: {len(blocks)} blocks, {len(blocks) / run.seconds:.1f} blocks/s, {run}")
+                    runs[system.key].append((blocks, run))
         finally:
-            cluster.end()
             node.end()
+    return {key: medians(of_system) for key, of_system in runs.items()}
 
 
-def measure(cluster: Cluster, worker: psutil.Process, chain: ReplayChain) -> dict[str, Any]:
-    cpu_before = cpu_seconds(worker)
-    started = time.perf_counter()
-    job_id = cluster.deploy("ethereum/mainnet@1.0.0", "--end-block", str(chain.last_block))
-    job = wait_for("the end of the job", lambda: ended(cluster, job_id), timeout=3600)
-    seconds = time.perf_counter() - started
-    assert job["status"] == "COMPLETED", job
-    cpu = cpu_seconds(worker) - cpu_before
-    tables = cluster.progress(job_id)["tables"]
-    json_bytes = sum(len(body) for body in bodies(chain))
+def chain_part(url: str, recorded: Sequence[RecordedBlock], count: int) -> Blocks:
+    """Return the first ``count`` blocks of the node's chain, and their rows."""
+    first = recorded[0].identity.number
+    repeated = [recorded[offset % len(recorded)] for offset in range(count)]
+    return Blocks(
+        url=url,
+        first=first,
+        last=first + count - 1,
+        rows={
+            "blocks": count,
+            "transactions": sum(len(each.receipts) for each in repeated),
+            "logs": sum(len(receipt["logs"]) for each in repeated for receipt in each.receipts),
+        },
+    )
+
+
+def medians(runs: Sequence[tuple[Blocks, Run]]) -> dict[str, float]:
+    def median(values: Iterable[float]) -> float:
+        return statistics.median(values)
+
     return {
-        "transactions": tables["transactions"]["row_count"],
-        "logs": tables["logs"]["row_count"],
-        "seconds": round(seconds, 2),
-        "blocks_per_s": round(len(chain) / seconds, 1),
-        "transactions_per_s": round(tables["transactions"]["row_count"] / seconds),
-        "json_mb_per_s": round(json_bytes / MEGA / seconds, 1),
-        "parquet_mb": round(sum(table["total_size_bytes"] for table in tables.values()) / MEGA, 1),
-        "cpu_s": round(cpu, 2),
-        "cpu_ms_per_block": round(cpu / len(chain) * 1000, 2),
-        "peak_mb": round(peak_bytes(worker) / MEGA),
+        "blocks": median(len(blocks) for blocks, _ in runs),
+        "blocks_per_s": median(len(blocks) / run.seconds for blocks, run in runs),
+        "cpu_s": median(run.cpu_s for _, run in runs),
+        "cpu_ms_per_block": median(run.cpu_s / len(blocks) * 1000 for blocks, run in runs),
+        "peak_mb": median(run.peak_mb for _, run in runs),
+        "output_mb": median(run.output / MEGA for _, run in runs),
     }
 
 
-def ended(cluster: Cluster, job_id: int) -> Any:
-    job = cluster.job(job_id)
-    return job if job["status"] in {"COMPLETED", "STOPPED", "FAILED"} or job["last_error"] else None
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def peak_bytes(process: psutil.Process) -> int:
-    """Return the highest resident memory so far, where the system tells it, else the present one."""
-    status = Path(f"/proc/{process.pid}/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return int(process.memory_info().rss)
-
-
-def answer(number: int, pieces: list[bytes]) -> bytes:
-    return b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (number, b"".join(pieces))
-
-
-def block_bodies(chain: ReplayChain) -> list[bytes]:
-    return [answer(n, list(chain.block(n, full=True))) for n in range(chain.first_block, chain.last_block + 1)]
-
-
-def receipt_bodies(chain: ReplayChain) -> list[bytes]:
-    return [answer(n, list(chain.receipts(n))) for n in range(chain.first_block, chain.last_block + 1)]
-
-
-def bodies(chain: ReplayChain) -> Any:
-    """Give all answers of a chain, one at a time."""
-    for number in range(chain.first_block, chain.last_block + 1):
-        yield answer(number, list(chain.block(number, full=True)))
-        yield answer(number, list(chain.receipts(number)))
-
-
-def decode_alone(chain: ReplayChain) -> dict[str, Any]:
-    """Decode the recorded answers on one core, and read the same bytes with Arrow's JSON reader alone; medians."""
-    numbers = range(chain.first_block, chain.last_block + 1)
-    blocks, receipts = block_bodies(chain), receipt_bodies(chain)
-    size = sum(map(len, blocks)) + sum(map(len, receipts))
-
-    def decode() -> None:
-        decoded = decode_blocks(numbers, blocks, expect_unknown_keys=False)
-        decode_receipts(decoded, receipts, expect_unknown_keys=False)
-
-    def read() -> None:
-        read_answers(blocks, BLOCK_ANSWER, strict=True)
-        read_answers(receipts, RECEIPTS_ANSWER, strict=True)
-
-    decode_seconds, read_seconds = alternate(decode, read)
+def result(
+    figures: dict[str, dict[str, float]],
+    alone: dict[str, float],
+    recorded: Sequence[RecordedBlock],
+    count: int,
+    missing: dict[str, str],
+) -> dict[str, Any]:
+    """Put the output together."""
+    ours = figures["ours"]
+    rows = chain_part("", recorded, count).rows
+    more = {
+        "transactions_per_s": ours["blocks_per_s"] * rows["transactions"] / count,
+        "json_mb_per_s": ours["blocks_per_s"] * json_bytes(recorded, count) / count / MEGA,
+    }
+    cost = 1 + alone["verify_ms"] / ours["cpu_ms_per_block"]
     return {
-        "decode_blocks_per_s": round(len(numbers) / decode_seconds, 1),
-        "decode_mb_per_s": round(size / MEGA / decode_seconds, 1),
-        "arrow_reader_mb_per_s": round(size / MEGA / read_seconds, 1),
-        "decode_to_arrow_reader": round(read_seconds / decode_seconds, 2),
+        **rows,
+        "ours": rounded(ours | more),
+        **{system.key: rounded(figures.get(system.key)) for system in PEERS},
+        **({"missing": missing} if missing else {}),
+        "speed_ratio_vs_cryo": ratio(figures, "blocks_per_s", "cryo"),
+        "cpu_ratio_vs_cryo": ratio(figures, "cpu_ms_per_block", "cryo"),
+        "speed_ratio_vs_etl": ratio(figures, "blocks_per_s", "ethereum_etl"),
+        **rounded({name: value for name, value in alone.items() if name != "verify_ms"}),
+        "decode_to_arrow_reader": round(alone["decode_mb_per_s"] / alone["arrow_reader_mb_per_s"], 2),
+        "decode_write_to_arrow_reader": round(alone["decode_write_mb_per_s"] / alone["arrow_reader_mb_per_s"], 2),
+        "verify_full_cost": round(cost, 2),
     }
 
 
-def alternate(*works: Any) -> list[float]:
-    """Time each work in turn, several rounds over (the machine's mood hits all alike), and return the medians."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(DECODE_ROUNDS):
-        for work, taken in zip(works, times, strict=True):
-            started = time.process_time()
-            work()
-            taken.append(time.process_time() - started)
-    return [statistics.median(taken) for taken in times]
+def ratio(figures: dict[str, dict[str, float]], name: str, peer: str) -> float | None:
+    return round(figures["ours"][name] / figures[peer][name], 2) if peer in figures else None
+
+
+def rounded(figures: dict[str, float] | None) -> Any:
+    return None if figures is None else {name: round(value, 2) for name, value in figures.items()}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import pyarrow as pa
+
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
@@ -29,6 +31,18 @@ from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
 
+_ALLOCATOR_VARIABLE = "ARROW_DEFAULT_MEMORY_POOL"  # Arrow's own: who sets it has chosen
+_KEEP_MEMORY_MS = 10_000
+
+
+def keep_memory_for_columns() -> None:
+    """Let Arrow keep the memory it has used for a while. Decoding needs hundreds of megabytes again and again: to give
+    them back to the system each time costs a tenth of a worker's CPU time (docs/decisions/0014).
+    """
+    if _ALLOCATOR_VARIABLE not in os.environ and "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(_KEEP_MEMORY_MS)
+
 
 async def run_worker(
     config: Config, node_id: str, stop: asyncio.Event, *, drain_timeout_seconds: float | None = None
@@ -39,6 +53,7 @@ async def run_worker(
     :raises AmpError: when it cannot start, or another process takes its name.
     """
     warn_of_ignored_keys(config)
+    keep_memory_for_columns()
     db = await open_metadata_db(config)
     # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="columns") as executor:

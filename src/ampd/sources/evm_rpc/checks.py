@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ampd.chain.hex_columns import decode_data, decode_uint64
 from ampd.chain.tables import TABLES
 from ampd.errors import AmpError, ErrorCode
-from ampd.sources.evm_rpc.rows import Indices, Rows
+from ampd.sources.evm_rpc.rows import RECEIPT_NUMBERS, TRANSACTION_NUMBERS, Indices, Rows
 
 Numbers = Sequence[int]
 
@@ -38,7 +38,24 @@ def _first(bad: npt.NDArray[np.bool_]) -> int | None:
 
 def _differs(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
     """Tell where the columns differ; null never equals a value."""
+    if not left.null_count and left.equals(right):
+        return np.zeros(len(left), dtype=np.bool_)
     return np.asarray(pc.not_equal(left, right).fill_null(True).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _is_same_text(left: pa.Array, right: pa.Array) -> bool:
+    """Tell whether the columns are the same, letter by letter, without a null: then nothing need be decoded to know
+    that they mean the same.
+    """
+    return not left.null_count and bool(left.equals(right))
+
+
+def _names_other_block(rows: Rows, headers: pa.StructArray) -> npt.NDArray[np.bool_]:
+    """Tell which rows name another block hash than their block's."""
+    named, block = rows.field("blockHash"), pa.array(rows.block)
+    if _is_same_text(named, headers.field("hash").take(block)):
+        return np.zeros(len(rows), dtype=np.bool_)
+    return _differs(decode_data(named, 32), decode_data(headers.field("hash"), 32).take(block))
 
 
 def check_answer_ids(ids: pa.ChunkedArray, numbers: Numbers) -> None:
@@ -144,8 +161,9 @@ def _positions_within(groups: Indices) -> Indices:
 def check_transactions(headers: pa.StructArray, transactions: Rows, numbers: Numbers) -> None:
     """Refuse transactions that are out of order or of another block, or whose lists are broken."""
     check_nested(transactions, numbers)
+    transactions.decode_uint64s(*TRANSACTION_NUMBERS)
     order = pa.array(_positions_within(transactions.block), pa.uint64())
-    position = _first(_differs(decode_uint64(transactions.field("transactionIndex")), order))
+    position = _first(_differs(transactions.uint64("transactionIndex"), order))
     if position is not None:
         _refuse(
             ErrorCode.TRANSACTION_ORDER_MISMATCH,
@@ -153,8 +171,7 @@ def check_transactions(headers: pa.StructArray, transactions: Rows, numbers: Num
             f"the transaction at place {order[position]} says its index is "
             f"{transactions.field('transactionIndex')[position]}",
         )
-    hashes = decode_data(headers.field("hash"), 32).take(pa.array(transactions.block))
-    position = _first(_differs(decode_data(transactions.field("blockHash"), 32), hashes))
+    position = _first(_names_other_block(transactions, headers))
     if position is not None:
         _refuse(
             ErrorCode.TRANSACTION_ORDER_MISMATCH,
@@ -174,8 +191,7 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
             numbers[position],
             f"it has {wanted[position]} transactions, the node sent {given[position]} receipts",
         )
-    hashes = decode_data(headers.field("hash"), 32).take(pa.array(receipts.block))
-    position = _first(_differs(decode_data(receipts.field("blockHash"), 32), hashes))
+    position = _first(_names_other_block(receipts, headers))
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_BLOCK_MISMATCH,
@@ -183,8 +199,9 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
             f"receipt {position - int(np.argmax(receipts.block == receipts.block[position]))} belongs to block hash "
             f"{receipts.field('blockHash')[position]}, not to this block's",
         )
+    receipts.decode_uint64s(*RECEIPT_NUMBERS)
     _check_receipt_order(transactions, receipts, numbers)
-    position = _first(pc.greater(decode_uint64(receipts.field("status")), 1).fill_null(False).to_numpy(False))
+    position = _first(pc.greater(receipts.uint64("status"), 1).fill_null(False).to_numpy(False))
     if position is not None:
         _refuse(
             ErrorCode.NODE_ANSWER_MALFORMED,
@@ -195,10 +212,10 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
 
 def _check_receipt_order(transactions: Rows, receipts: Rows, numbers: Numbers) -> None:
     order = pa.array(_positions_within(receipts.block), pa.uint64())
-    wrong_hash = _differs(
-        decode_data(receipts.field("transactionHash"), 32), decode_data(transactions.field("hash"), 32)
-    )
-    wrong_index = _differs(decode_uint64(receipts.field("transactionIndex")), order)
+    if _is_same_text(receipts.field("transactionHash"), transactions.field("hash")):
+        receipts.know("transactionHash", transactions.hashes("hash"))
+    wrong_hash = _differs(receipts.hashes("transactionHash"), transactions.hashes("hash"))
+    wrong_index = _differs(receipts.uint64("transactionIndex"), order)
     position = _first(wrong_hash | wrong_index)
     if position is not None:
         _refuse(
@@ -223,18 +240,13 @@ def check_logs(headers: pa.StructArray, receipts: Rows, logs: Rows, log_receipt:
             "a log is marked as removed: the block was reorganised",
         )
     owners = pa.array(log_receipt)
-    hashes = decode_data(headers.field("hash"), 32).take(pa.array(logs.block))
-    wrong_place = (
-        _differs(decode_data(logs.field("blockHash"), 32), hashes)
-        | _differs(
-            decode_data(logs.field("transactionHash"), 32),
-            decode_data(receipts.field("transactionHash"), 32).take(owners),
-        )
-        | _differs(
-            decode_uint64(logs.field("transactionIndex")),
-            decode_uint64(receipts.field("transactionIndex")).take(owners),
-        )
-    )
+    wrong_place = _names_other_block(logs, headers)
+    for name, decoded in (("transactionHash", receipts.hashes), ("transactionIndex", receipts.uint64)):
+        of_receipt = decoded(name).take(owners)
+        if _is_same_text(logs.field(name), receipts.field(name).take(owners)):
+            logs.know(name, of_receipt)
+    wrong_place |= _differs(logs.hashes("transactionHash"), receipts.hashes("transactionHash").take(owners))
+    wrong_place |= _differs(logs.uint64("transactionIndex"), receipts.uint64("transactionIndex").take(owners))
     position = _first(wrong_place)
     if position is not None:
         _refuse(
@@ -281,7 +293,7 @@ def check_nested(transactions: Rows, numbers: Numbers) -> None:
 
 def _check_log_indexes(logs: Rows, numbers: Numbers) -> None:
     order = pa.array(_positions_within(logs.block), pa.uint64())
-    position = _first(_differs(decode_uint64(logs.field("logIndex")), order))
+    position = _first(_differs(logs.uint64("logIndex"), order))
     if position is not None:
         _refuse(
             ErrorCode.LOG_INDEX_MISMATCH,

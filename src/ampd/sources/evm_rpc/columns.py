@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,8 +16,10 @@ from ampd.chain.hex_columns import (
     decode_bytes,
     decode_data,
     decode_decimal_text,
+    decode_hashes,
     decode_quantity_data,
     decode_uint64,
+    decode_uint64s,
     decode_wei,
 )
 from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TABLES, TIMESTAMP, WEI
@@ -55,7 +58,8 @@ class Context:
     def columns_of_blocks(self, positions: Indices) -> Columns:
         """Return the block's columns for rows that belong to the blocks at ``positions``."""
         indices = pa.array(positions)
-        return {name: column.take(indices) for name, column in self.block_columns.items()}
+        taken = {name: column.take(indices) for name, column in self.block_columns.items() if name != "block_num"}
+        return {**taken, "block_num": taken["_block_num"]}
 
 
 def build_tables(context: Context) -> dict[str, pa.Table]:
@@ -85,32 +89,44 @@ def _or_zeros(column: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
     return column.fill_null(bytes(column.type.byte_width))
 
 
+# The header's hashes and numbers by their columns. Decoded together: a batch has few headers.
+_HEADER_HASHES = {
+    "parent_hash": "parentHash",
+    "ommers_hash": "sha3Uncles",
+    "state_root": "stateRoot",
+    "transactions_root": "transactionsRoot",
+    "receipt_root": "receiptsRoot",
+    "mix_hash": "mixHash",
+    "withdrawals_root": "withdrawalsRoot",
+    "parent_beacon_root": "parentBeaconBlockRoot",
+    "requests_hash": "requestsHash",
+}
+_HEADER_NUMBERS = {
+    "gas_limit": "gasLimit",
+    "gas_used": "gasUsed",
+    "blob_gas_used": "blobGasUsed",
+    "excess_blob_gas": "excessBlobGas",
+}
+
+
 def _blocks(context: Context) -> Columns:
     header = context.headers.field
     nonce = decode_data(header("nonce"), 8).fill_null(bytes(8))
+    hashes = dict(zip(_HEADER_HASHES, decode_hashes(*map(header, _HEADER_HASHES.values())), strict=True))
+    numbers = dict(zip(_HEADER_NUMBERS, decode_uint64s(*map(header, _HEADER_NUMBERS.values())), strict=True))
     return {
         **context.block_columns,
+        **hashes,
+        **numbers,
         "hash": context.block_columns["block_hash"],
-        "parent_hash": decode_data(header("parentHash"), 32),
-        "ommers_hash": decode_data(header("sha3Uncles"), 32),
         "miner": decode_data(header("miner"), 20),
-        "state_root": decode_data(header("stateRoot"), 32),
-        "transactions_root": decode_data(header("transactionsRoot"), 32),
-        "receipt_root": decode_data(header("receiptsRoot"), 32),
         "logs_bloom": decode_bytes(header("logsBloom")),
         **_amount("difficulty", header("difficulty")),
         **_amount("total_difficulty", header("totalDifficulty")),
-        "gas_limit": decode_uint64(header("gasLimit")),
-        "gas_used": decode_uint64(header("gasUsed")),
         "extra_data": decode_bytes(header("extraData")),
-        "mix_hash": _or_zeros(decode_data(header("mixHash"), 32)),
+        "mix_hash": _or_zeros(hashes["mix_hash"]),
         "nonce": pa.array([int.from_bytes(value, "big") for value in nonce.to_pylist()], pa.uint64()),
         **_amount("base_fee_per_gas", header("baseFeePerGas")),
-        "withdrawals_root": decode_data(header("withdrawalsRoot"), 32),
-        "blob_gas_used": decode_uint64(header("blobGasUsed")),
-        "excess_blob_gas": decode_uint64(header("excessBlobGas")),
-        "parent_beacon_root": decode_data(header("parentBeaconBlockRoot"), 32),
-        "requests_hash": decode_data(header("requestsHash"), 32),
         "extra": _block_extra(context.headers),
     }
 
@@ -149,34 +165,36 @@ def _full_block_extra(size: str | None, uncles: list[str] | None, lacks_withdraw
 
 def _transactions(context: Context) -> Columns:
     transaction, receipt = context.transactions.field, context.receipts.field
-    kind = decode_uint64(transaction("type").fill_null("0x0"))
+    numbers, receipt_numbers = context.transactions.uint64, context.receipts.uint64
+    kind = numbers("type").fill_null(0)
+    v = _or_zero(numbers("v"))
     to = _address_or_null(transaction("to"))
-    status = decode_uint64(receipt("status"))
+    status = receipt_numbers("status")
     gas_price = _only(pc.less_equal(kind, 1), transaction("gasPrice"))
     # Some nodes write fields that a type does not have: those are no facts of the chain. Of an unknown type all count.
     has_fees = pc.greater_equal(kind, 2)
     has_blobs = pc.or_(pc.equal(kind, 3), pc.greater(kind, KNOWN_TYPES[-1]))
     return {
         **context.columns_of_blocks(context.transactions.block),
-        "tx_index": pc.cast(decode_uint64(transaction("transactionIndex")), pa.uint32()),
-        "tx_hash": decode_data(transaction("hash"), 32),
+        "tx_index": pc.cast(numbers("transactionIndex"), pa.uint32()),
+        "tx_hash": context.transactions.hashes("hash"),
         "to": to,
-        "nonce": decode_uint64(transaction("nonce")),
+        "nonce": numbers("nonce"),
         **_amount("gas_price", gas_price),
-        "gas_limit": decode_uint64(transaction("gas")),
+        "gas_limit": numbers("gas"),
         "value": decode_decimal_text(transaction("value")),
         "input": decode_bytes(transaction("input")),
-        **_signature(transaction("v"), transaction("yParity"), transaction("r"), transaction("s")),
-        "chain_id": _chain_id(kind, transaction("v"), transaction("chainId")),
-        "gas_used": decode_uint64(receipt("gasUsed")),
-        "cumulative_gas_used": decode_uint64(receipt("cumulativeGasUsed")),
+        **_signature(v, numbers("yParity"), transaction("r"), transaction("s")),
+        "chain_id": _chain_id(kind, v, numbers("chainId")),
+        "gas_used": receipt_numbers("gasUsed"),
+        "cumulative_gas_used": receipt_numbers("cumulativeGasUsed"),
         # Nodes before London leave it out; for types 0 and 1 it is the gas price by definition (EIP-1559).
         **_amount("effective_gas_price", pc.coalesce(receipt("effectiveGasPrice"), gas_price)),
         "type": pc.cast(kind, pa.int32()),
         **_amount("max_fee_per_gas", _only(has_fees, transaction("maxFeePerGas"))),
         **_amount("max_priority_fee_per_gas", _only(has_fees, transaction("maxPriorityFeePerGas"))),
         **_amount("max_fee_per_blob_gas", _only(has_blobs, transaction("maxFeePerBlobGas"))),
-        "blob_gas_used": decode_uint64(receipt("blobGasUsed")),
+        "blob_gas_used": receipt_numbers("blobGasUsed"),
         **_amount("blob_gas_price", receipt("blobGasPrice")),
         "from": decode_data(transaction("from"), 20),
         "contract_address": _contract_address(to, receipt("contractAddress")),
@@ -193,6 +211,8 @@ def _transactions(context: Context) -> Columns:
 
 def _only(rows: pa.BooleanArray, column: pa.Array) -> pa.Array:
     """Return ``column`` with null where ``rows`` is false."""
+    if column.null_count == len(column):
+        return column
     return pc.if_else(rows, column, pa.scalar(None, column.type))
 
 
@@ -212,12 +232,16 @@ def _state_root(status: pa.UInt64Array, root: pa.StringArray) -> pa.FixedSizeBin
     return decode_data(_only(status.is_null(), root), 32)
 
 
-def _signature(v: pa.StringArray, y_parity: pa.StringArray, r: pa.StringArray, s: pa.StringArray) -> Columns:
+def _or_zero(column: pa.UInt64Array) -> npt.NDArray[np.uint64]:
+    """Return the numbers; null counts as zero."""
+    return np.asarray((column.fill_null(0) if column.null_count else column).to_numpy())
+
+
+def _signature(v: npt.NDArray[np.uint64], y_parity: pa.UInt64Array, r: pa.StringArray, s: pa.StringArray) -> Columns:
     """Return r, s and the parity of y. Legacy v is 27 + parity, or 35 + 2 * chain id + parity (EIP-155)."""
-    numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
-    after_eip155 = (numbers >= _FIRST_EIP155_V) & ((numbers - np.uint64(_FIRST_EIP155_V)) % 2 == 1)
-    from_v = pa.array(after_eip155 | (numbers == 28) | (numbers == 1))
-    parity = pc.coalesce(pc.equal(decode_uint64(y_parity), 1), from_v)
+    after_eip155 = (v >= _FIRST_EIP155_V) & ((v - np.uint64(_FIRST_EIP155_V)) % 2 == 1)
+    from_v = pa.array(after_eip155 | (v == 28) | (v == 1))
+    parity = pc.coalesce(pc.equal(y_parity, 1), from_v)
     return {
         "r": _or_zeros(decode_quantity_data(r, 32)),
         "s": _or_zeros(decode_quantity_data(s, 32)),
@@ -225,13 +249,11 @@ def _signature(v: pa.StringArray, y_parity: pa.StringArray, r: pa.StringArray, s
     }
 
 
-def _chain_id(kind: pa.UInt64Array, v: pa.StringArray, chain_id: pa.StringArray) -> pa.UInt64Array:
+def _chain_id(kind: pa.UInt64Array, v: npt.NDArray[np.uint64], stated: pa.UInt64Array) -> pa.UInt64Array:
     """Return the chain id a transaction was signed for; for a legacy one v tells it, null before EIP-155."""
-    numbers = decode_uint64(v.fill_null("0x0")).to_numpy()
-    from_v = pa.array((np.maximum(numbers, _FIRST_EIP155_V) - np.uint64(_FIRST_EIP155_V)) // np.uint64(2))
-    stated = decode_uint64(chain_id)
-    signed_before_eip155 = pa.array((numbers == 27) | (numbers == 28))
-    by_v = pc.if_else(pa.array(numbers >= _FIRST_EIP155_V), from_v, stated)
+    from_v = pa.array((np.maximum(v, _FIRST_EIP155_V) - np.uint64(_FIRST_EIP155_V)) // np.uint64(2))
+    signed_before_eip155 = pa.array((v == 27) | (v == 28))
+    by_v = pc.if_else(pa.array(v >= _FIRST_EIP155_V), from_v, stated)
     legacy = pc.if_else(signed_before_eip155, pa.scalar(None, pa.uint64()), by_v)
     return pc.if_else(pc.equal(kind, 0), legacy, stated)
 
@@ -253,6 +275,8 @@ def _structs(kind: pa.StructType, columns: list[pa.Array]) -> pa.StructArray:
 
 
 def _access_lists(lists: pa.ListArray) -> pa.ListArray:
+    if lists.null_count == len(lists):
+        return pa.nulls(len(lists), ACCESS_LIST)
     entries = lists.flatten()
     entry_type = ACCESS_LIST.value_type
     keys = entries.field("storageKeys")
@@ -265,8 +289,10 @@ def _access_lists(lists: pa.ListArray) -> pa.ListArray:
 
 
 def _authorization_lists(lists: pa.ListArray) -> pa.ListArray:
+    if lists.null_count == len(lists):
+        return pa.nulls(len(lists), AUTHORIZATION_LIST)
     entry = lists.flatten().field
-    signature = _signature(entry("v"), entry("yParity"), entry("r"), entry("s"))
+    signature = _signature(_or_zero(decode_uint64(entry("v"))), decode_uint64(entry("yParity")), entry("r"), entry("s"))
     entries = _structs(
         AUTHORIZATION_LIST.value_type,
         [
@@ -293,9 +319,9 @@ def _logs(context: Context) -> Columns:
     topics = log("topics")
     return {
         **context.columns_of_blocks(context.logs.block),
-        "tx_hash": decode_data(log("transactionHash"), 32),
-        "tx_index": pc.cast(decode_uint64(log("transactionIndex")), pa.uint32()),
-        "log_index": pc.cast(decode_uint64(log("logIndex")), pa.uint32()),
+        "tx_hash": context.logs.hashes("transactionHash"),
+        "tx_index": pc.cast(context.logs.uint64("transactionIndex"), pa.uint32()),
+        "log_index": pc.cast(context.logs.uint64("logIndex"), pa.uint32()),
         "address": decode_data(log("address"), 20),
         **_topics(topics),
         "data": decode_bytes(log("data")),

@@ -193,6 +193,8 @@ def _read(bodies: Sequence[bytes], schema: pa.Schema, expect_unknown_keys: bool)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)  # putting one piece together would copy it
     combined = column.combine_chunks()
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
