@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
 from ampd.data_store import Compression, TableStore
-from ampd.datasets import DatasetStore, ProviderStore
+from ampd.datasets import DatasetStore, EndpointCooldowns, ProviderStore
 from ampd.extraction import ExtractionHandler, ExtractionSettings
 from ampd.extraction.segment_writer import SegmentLimits
 from ampd.extraction.sources import open_source
@@ -61,7 +62,7 @@ def _extraction(config: Config, db: MetadataDb, leased_jobs: LeasedJobs, executo
         leased_jobs=leased_jobs,
         lake=ObjectStore.open(config.data_dir),
         executor=executor,
-        open_source=open_source,
+        open_source=partial(open_source, cooldowns=EndpointCooldowns(db)),
         settings=ExtractionSettings(
             limits=SegmentLimits(
                 seconds=writer.target_range_secs, blocks=writer.max_range_blocks, bytes=writer.max_range_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from ampd.tasks import cancel_all, wait_until
 
 _log = structlog.get_logger(__name__)
 
-OpenSource = Callable[[Provider, str, Executor], BlockSource]
+OpenSource = Callable[[Sequence[Provider], str, Executor], BlockSource]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Run:
 
 
 class ExtractionHandler:
-    """The :class:`ampd.jobs.JobHandler` of kind ``extraction``. ``open_source`` makes the source of a provider."""
+    """The :class:`ampd.jobs.JobHandler` of kind ``extraction``. ``open_source`` makes the source of providers."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ExtractionHandler:
         wanted = ExtractionInput.from_json(context.input)
         manifest = await self._datasets.manifest(wanted.manifest_hash)
         providers = await self._providers.find(manifest.kind, manifest.network)
-        source = self._open_source(providers[0], manifest.network, self._executor)
+        source = self._open_source(providers, manifest.network, self._executor)
         try:
             return await self._follow(await self._prepare(context, wanted, manifest, source))
         finally:
