@@ -15,6 +15,7 @@ from ampd.sources.evm_rpc.transport import CONNECT_SECONDS, Call, Reply, Transpo
 from ampd.tasks import cancel_all
 
 _READ_BYTES: Final = 1024 * 1024
+_CLOSE_SECONDS: Final = 1.0
 # An answer that never comes, on a connection where others do, is given up after this many time-outs.
 _MOST_WAITS: Final = 10
 
@@ -28,11 +29,8 @@ class Channel(Protocol):
     def texts(self) -> AsyncIterator[bytes]:
         """Give the JSON texts that come, until the other side closes."""
 
-    def close_at_once(self) -> None:
-        """Begin to close, without waiting."""
-
     async def close(self) -> None:
-        """Close."""
+        """Close; a second time does nothing."""
 
 
 class StreamTransport:
@@ -49,7 +47,7 @@ class StreamTransport:
         self._ids = itertools.count(1)
         self._opening = asyncio.Lock()
         self._channel: Channel | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._readers: set[asyncio.Task[None]] = set()
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._heard_at = 0.0
 
@@ -79,11 +77,10 @@ class StreamTransport:
 
     async def close(self) -> None:
         """See :class:`ampd.sources.evm_rpc.transport.Transport`."""
-        if self._reader is not None:
-            await cancel_all([self._reader])
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
+        channel = self._channel
+        await cancel_all(self._readers)
+        if channel is not None:
+            await channel.close()
 
     async def _awaited(self, answer: asyncio.Future[bytes]) -> bytes:
         """Wait for an answer as long as anything comes: one of many megabytes holds up those behind it."""
@@ -105,7 +102,9 @@ class StreamTransport:
                         self._channel = await self.open()
                 except TimeoutError:
                     raise TransportError("it did not answer in time") from None
-                self._reader = asyncio.create_task(self._read(self._channel))
+                reader = asyncio.create_task(self._read(self._channel))
+                self._readers.add(reader)
+                reader.add_done_callback(self._readers.discard)
             return self._channel
 
     async def _read(self, channel: Channel) -> None:
@@ -120,10 +119,10 @@ class StreamTransport:
         finally:
             if self._channel is channel:
                 self._channel = None
-            channel.close_at_once()
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(TransportError(why))
+            await channel.close()
 
     def _hand_out(self, text: bytes) -> None:
         wire_id = answer_id(text)
@@ -150,13 +149,11 @@ class _WebSocket:
             if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 yield message.data
 
-    def close_at_once(self) -> None:
-        if not self._session.closed and self._session.connector is not None:
-            self._session.connector.close()
-
     async def close(self) -> None:
-        await self._socket.close()
-        await self._session.close()
+        try:
+            await self._socket.close()
+        finally:
+            await self._session.close()
 
 
 class WebSocketTransport(StreamTransport):
@@ -172,7 +169,13 @@ class WebSocketTransport(StreamTransport):
         session = aiohttp.ClientSession(headers=self._headers, read_bufsize=_READ_BYTES)
         try:
             # Answers may have any size; the number of calls under way is what bounds memory.
-            socket = await session.ws_connect(self._url, max_msg_size=0, heartbeat=30.0, decode_text=False)
+            socket = await session.ws_connect(
+                self._url,
+                max_msg_size=0,
+                heartbeat=30.0,
+                decode_text=False,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
+            )
         except BaseException as error:
             await session.close()
             if isinstance(error, aiohttp.WSServerHandshakeError):
@@ -213,9 +216,6 @@ class _Pipe:
         while piece := await self._reader.read(_READ_BYTES):
             for text in framer.feed(piece):
                 yield text
-
-    def close_at_once(self) -> None:
-        self._writer.close()
 
     async def close(self) -> None:
         self._writer.close()
