@@ -88,6 +88,7 @@ class Chunk:
         self._struck: set[int] = set()  # as above, and never forgotten
         self._failed: set[int] = set()  # did not answer
         self._tries: Counter[int | None] = Counter()
+        self._rounds = 0
         self._waits = 0
         self._waiting_since: float | None = None
 
@@ -186,10 +187,10 @@ class Chunk:
             raise fault
         if reaction is Reaction.SHRINK and self._shrink(fault):
             return
-        if reaction is Reaction.ROTATE:
+        if reaction in (Reaction.ROTATE, Reaction.SHRINK):
             await self._after_wrong_answer(fault, node)
         else:
-            self._after_failure(fault, node)
+            await self._after_failure(fault, node)
 
     def _shrink(self, fault: AmpError) -> bool:
         count = self.end_block - self.start_block + 1
@@ -203,14 +204,20 @@ class Chunk:
         self._cut(self.start_block + fewer - 1)
         return True
 
-    def _after_failure(self, fault: AmpError, node: Node) -> None:
+    async def _after_failure(self, fault: AmpError, node: Node) -> None:
         """Leave the node: it does not answer, although it was waited for."""
+        nodes = self._pool.nodes
         self._pool.report(node, fault)
-        self._failed.add(self._pool.nodes.index(node))
-        if len(self._failed) == len(self._pool.nodes) or not self._pool.others_than(self._failed, self.end_block):
-            others = [each.fault for each in self._pool.nodes if each.fault is not None]
-            raise next((each for each in [fault, *others] if each.recoverable), fault)
+        self._failed.add(nodes.index(node))
         _log.info("node.rotate", endpoint=node.shown_url, code=str(fault.code), error=fault.message)
+        if self._pool.others_than(self._failed, self.end_block):
+            return
+        self._rounds += 1
+        faults = [fault, *(each.fault for each in nodes if each.fault is not None)]
+        if len(nodes) == 1 or self._rounds >= self._pool.patience.rounds or not any(f.recoverable for f in faults):
+            raise next((each for each in faults if each.recoverable), fault)
+        self._failed.clear()
+        await asyncio.sleep(self._pool.patience.pause(self._rounds))
 
     async def _after_wrong_answer(self, fault: AmpError, node: Node) -> None:
         """Ask again for what was wrong, another node if there is one."""

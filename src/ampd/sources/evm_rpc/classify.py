@@ -81,7 +81,7 @@ _TEXTS: Final = (
     _text(r"compute units?.{0,40}(?:exceeded|limit|capacity)|capacity exceeded", _SLOW),  # Infura, Alchemy
     _text(r"too many requests|rate ?-?limit|request limit|requests? per second|exceeded.{0,30}throughput", _SLOW),
     _text(r"limit exceeded|quota exceeded|throttl|slow down|retry (?:in|after) \d", _SLOW),
-    _text(r"limited to (?:a )?(?P<most>\d+)", _SHRINK),  # QuickNode, 1rpc, Blast, BlockPI
+    _text(r"limited to (?:a )?(?P<most>[\d,]*\d)", _SHRINK),  # QuickNode, 1rpc, Blast, BlockPI
     # Methods
     _text(r"not whitelisted|unsupported method", _UNSUPPORTED),
     _text(r"method (?:\S+ )?(?:is )?not (?:found|supported|available|allowed|enabled)", _UNSUPPORTED),
@@ -233,7 +233,7 @@ def _suggested(groups: Mapping[str, str | None]) -> int | None:
         return max(1, int(high, 16) - int(low, 16) + 1)
     if most is None:
         return None
-    return max(1, int(most) * (1000 if groups.get("thousands") else 1))
+    return max(1, int(most.replace(",", "")) * (1000 if groups.get("thousands") else 1))
 
 
 def _parts(error: Any) -> tuple[int | None, str, Any]:

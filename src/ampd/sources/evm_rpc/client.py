@@ -34,14 +34,18 @@ _MOST_BYTES_UNDER_WAY: Final = 64 * 1024 * 1024
 class Patience:
     """How often and how long faults are waited out (seconds).
 
-    A passing fault has ``tries``, a rate limit ``slow_tries``. Pauses double from ``first_pause`` to ``longest_pause``.
-    A node that wants to be left alone for longer than ``longest_wait`` is not waited for. A block that was announced
-    and is not there yet is waited for ``tip_wait``. An answer that is not the chain's is asked for ``answer_tries``
-    times, with pauses that double from ``answer_pause``. ``bench`` is the first time for which a bad node is left out.
+    A passing fault has ``tries``, or ``shared_tries`` where another node can stand in; a rate limit has ``slow_tries``.
+    When all nodes have failed they are asked again, ``rounds`` times altogether. Pauses double from ``first_pause`` to
+    ``longest_pause``. A node that wants to be left alone for longer than ``longest_wait`` is not waited for. A block
+    that was announced and is not there yet is waited for ``tip_wait``. An answer that is not the chain's is asked for
+    ``answer_tries`` times, with pauses that double from ``answer_pause``. ``bench`` is the first time for which a bad
+    node is left out.
     """
 
     tries: int = 5
+    shared_tries: int = 2
     slow_tries: int = 8
+    rounds: int = 3
     first_pause: float = 0.25
     longest_pause: float = 30.0
     longest_wait: float = 60.0
@@ -55,7 +59,16 @@ class Patience:
         return float(min(self.first_pause * 2 ** (attempt - 1), self.longest_pause)) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
-Store = Callable[[Call, bytes], None]
+GoOn = Callable[[], bool]
+
+
+def always() -> bool:
+    """Say that every request is wanted."""
+    return True
+
+
+class NotWantedError(Exception):
+    """When a request's turn had come, nobody wanted it any more; it was not sent."""
 
 
 class RpcClient:
@@ -68,6 +81,7 @@ class RpcClient:
         patience: Patience | None = None,
         transport: Transport | None = None,
         on_cooldown: Callable[[float, str], None] | None = None,
+        has_stand_ins: bool = False,
     ) -> None:
         self.endpoint = endpoint
         self.patience = patience or Patience()
@@ -77,6 +91,7 @@ class RpcClient:
         self.batch = Aimd(endpoint.batch_size if self.transport.takes_batches else 1)
         self.slots = Slots(self.concurrency)
         self._on_cooldown = on_cooldown
+        self._tries = self.patience.shared_tries if has_stand_ins else self.patience.tries
         self._gate = ByteGate(_MOST_BYTES_UNDER_WAY)
         self._requests = _bucket(endpoint.requests_per_second)
         self._units = _bucket(endpoint.units_per_second)
@@ -93,31 +108,20 @@ class RpcClient:
 
         :raises NodeFault: after some tries.
         """
-        return json.loads(await self.call_raw(method, parameters, request_id=1))["result"]
+        return json.loads(await self.call_raw(Call(1, method, parameters)))["result"]
 
-    async def call_raw(self, method: str, parameters: list[Any], *, request_id: int) -> bytes:
+    async def call_raw(self, call: Call, *, go_on: GoOn = always) -> bytes:
         """Return the body of the answer; it is a JSON object with a ``result`` (perhaps null) as far as a look at its
-        size tells.
+        size tells. ``go_on`` is asked when the call's turn has come.
 
         :raises NodeFault: after some tries.
+        :raises NotWantedError: when ``go_on`` says no.
         """
-        return await self._call(Call(request_id, method, parameters))
-
-    @property
-    def rest_seconds(self) -> float:
-        """For how long the endpoint is still to be left alone."""
-        return max(0.0, self._rests_until - _now())
-
-    def rest(self, seconds: float) -> None:
-        """Leave the endpoint alone for ``seconds`` from now; a rest that ends later stays."""
-        self._rests_until = max(self._rests_until, _now() + seconds)
-
-    async def _call(self, call: Call) -> bytes:
         attempt = 0
         while True:
             attempt += 1
             try:
-                reply, sent_at = await self.exchange([call], as_batch=False)
+                reply, sent_at = await self.exchange([call], as_batch=False, go_on=go_on)
                 try:
                     self.look_into(call.method, reply.body)
                 except NodeFault as fault:
@@ -129,6 +133,15 @@ class RpcClient:
                 self.succeeded()
                 return reply.body
 
+    @property
+    def rest_seconds(self) -> float:
+        """For how long the endpoint is still to be left alone."""
+        return max(0.0, self._rests_until - _now())
+
+    def rest(self, seconds: float) -> None:
+        """Leave the endpoint alone for ``seconds`` from now; a rest that ends later stays."""
+        self._rests_until = max(self._rests_until, _now() + seconds)
+
     def look_into(self, method: str, body: bytes) -> None:
         """Find errors among answers that are too small, or begin too strangely, for a block.
 
@@ -137,10 +150,11 @@ class RpcClient:
         if len(body) <= _SMALL_ANSWER_BYTES or body.lstrip()[:1] != b"{":
             faults.check_answer(self.endpoint.shown_url, method, body)
 
-    async def exchange(self, calls: Sequence[Call], *, as_batch: bool) -> tuple[Reply, float]:
+    async def exchange(self, calls: Sequence[Call], *, as_batch: bool, go_on: GoOn = always) -> tuple[Reply, float]:
         """Send one request when its turn has come; return an answer whose HTTP status is 200, and when it was asked.
 
         :raises NodeFault: what went wrong; the endpoint's pace is adapted already.
+        :raises NotWantedError: when ``go_on`` says no by then.
         """
         while True:
             await self._wait_for_rest()
@@ -148,6 +162,8 @@ class RpcClient:
                 # Whoever got its slot while the endpoint was being slowed down waits again, without the slot.
                 if self.rest_seconds > 0:
                     continue
+                if not go_on():
+                    raise NotWantedError
                 await self._wait_for_turn(calls)
                 async with self._gate.room():
                     sent_at = _now()
@@ -231,7 +247,7 @@ class RpcClient:
         :raises NodeFault: ``fault`` itself, when the same request to the same endpoint will not help (any more).
         """
         verdict = fault.verdict
-        if verdict.reaction is Reaction.RETRY_SAME and attempt < self.patience.tries:
+        if verdict.reaction is Reaction.RETRY_SAME and attempt < self._tries:
             pause = self.patience.pause(attempt)
             _log.info("node.retry", endpoint=self.endpoint.shown_url, error=fault.message, pause_s=round(pause, 3))
             await asyncio.sleep(pause)

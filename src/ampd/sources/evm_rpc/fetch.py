@@ -10,24 +10,19 @@ from typing import Final
 
 from ampd.sources.evm_rpc import faults
 from ampd.sources.evm_rpc.classify import Reaction
-from ampd.sources.evm_rpc.client import RpcClient
+from ampd.sources.evm_rpc.client import GoOn, NotWantedError, RpcClient, always
 from ampd.sources.evm_rpc.faults import NodeFault
 from ampd.sources.evm_rpc.json_pieces import BrokenJsonError, answer_id, elements_of
 from ampd.sources.evm_rpc.transport import Call
 from ampd.tasks import cancel_all
 
 Store = Callable[[Call, bytes], None]
-GoOn = Callable[[], bool]
 
 # Cutting a larger answer into its parts is left to another thread.
 _MOST_BYTES_CUT_HERE: Final = 64 * 1024
 
 
-def _always() -> bool:
-    return True
-
-
-async def fetch(client: RpcClient, calls: Sequence[Call], store: Store, *, go_on: GoOn = _always) -> None:
+async def fetch(client: RpcClient, calls: Sequence[Call], store: Store, *, go_on: GoOn = always) -> None:
     """Make all ``calls``, whose ids must differ; ``store`` gets each answer as soon as it is there.
 
     What is stored stays stored when another call fails. Calls begin in their order, and no further one when ``go_on``
@@ -40,10 +35,10 @@ async def fetch(client: RpcClient, calls: Sequence[Call], store: Store, *, go_on
         return
 
     async def one(call: Call) -> None:
-        if not go_on():
-            return
         try:
-            body = await client.call_raw(call.method, call.params, request_id=call.id)
+            body = await client.call_raw(call, go_on=go_on)
+        except NotWantedError:
+            return
         except NodeFault as fault:
             fault.call_id = call.id
             raise
@@ -81,7 +76,10 @@ class _Batches:
         while self.pending and self.go_on():
             size = min(self.client.batch.value, len(self.pending))
             group = [self.pending.popleft() for _ in range(size)]
-            failed = await self._send(group)
+            try:
+                failed = await self._send(group)
+            except NotWantedError:
+                return
             # Back to the front, so that blocks still come in their order.
             self.pending.extendleft(reversed([call for call, _ in failed]))
             await self._wait_out(failed, len(group))
@@ -111,7 +109,7 @@ class _Batches:
     async def _send(self, group: Sequence[Call]) -> list[tuple[Call, NodeFault]]:
         """Send a batch, store what succeeded, and return what did not."""
         try:
-            reply, sent_at = await self.client.exchange(group, as_batch=len(group) > 1)
+            reply, sent_at = await self.client.exchange(group, as_batch=len(group) > 1, go_on=self.go_on)
             answers = await self._answers(group, reply.body)
         except NodeFault as fault:
             return [(call, fault) for call in group]

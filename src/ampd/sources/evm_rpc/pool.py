@@ -78,18 +78,18 @@ class NodePool:
         self._network = network
         keys = [endpoint.key for endpoint in endpoints]
         self._shared = SharedCooldowns(cooldowns, keys, self._hear)
-        self.nodes = [Node(self._client(endpoint)) for endpoint in endpoints]
+        self.nodes = [Node(self._client(endpoint, has_stand_ins=len(endpoints) > 1)) for endpoint in endpoints]
         self._expected: ChainIdentity | None = None
         self._final = -1
         self._final_at = float("-inf")
         self._turn = 0
         self._probes: dict[int, asyncio.Task[None]] = {}
 
-    def _client(self, endpoint: Endpoint) -> RpcClient:
+    def _client(self, endpoint: Endpoint, *, has_stand_ins: bool) -> RpcClient:
         def tell(seconds: float, reason: str) -> None:
             self._shared.tell(endpoint.key, seconds, reason)
 
-        return RpcClient(endpoint, patience=self.patience, on_cooldown=tell)
+        return RpcClient(endpoint, patience=self.patience, on_cooldown=tell, has_stand_ins=has_stand_ins)
 
     def _hear(self, key: str, seconds: float) -> None:
         for node in self.nodes:

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -107,7 +107,9 @@ class EvmRpcSource:
                 if parent is not None and batch.start_parent_hash != parent.end_hash:
                     batch = await self._read_linked(batch, parent)
                 if batch.end_block < first.end_block:
-                    in_flight.appendleft(self._begin(batch.end_block + 1, first.end_block))
+                    start = batch.end_block + 1
+                    last = min(start + self._learned.chunk_blocks - 1, first.end_block)
+                    in_flight.appendleft(replace(self._begin(start, last), end_block=first.end_block))
                 parent = batch
                 yield batch
         finally:

@@ -74,6 +74,8 @@ class StreamTransport:
             raise TransportError("it did not answer with JSON") from None
         finally:
             self._waiting.pop(wire_id, None)
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # whoever gave up before it came has no use for it
 
     async def close(self) -> None:
         """See :class:`ampd.sources.evm_rpc.transport.Transport`."""
