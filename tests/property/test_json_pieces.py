@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ampd.sources.evm_rpc.json_pieces import BrokenJsonError, Framer, answer_id, elements_of, with_id
@@ -21,12 +21,14 @@ OBJECTS = st.dictionaries(TEXTS | st.just("id"), VALUES, max_size=4)
 STYLES = st.sampled_from([{"separators": (",", ":")}, {}, {"indent": 1}, {"ensure_ascii": False}])
 
 
+@settings(max_examples=40)
 @given(objects=st.lists(OBJECTS, max_size=5), style=STYLES)
 def test_the_elements_of_an_array_are_those_that_were_put_in(objects: list[Any], style: Any) -> None:
     text = json.dumps(objects, **style).encode()
     assert [json.loads(element) for element in elements_of(text)] == objects
 
 
+@settings(max_examples=40)
 @given(objects=st.lists(OBJECTS, min_size=1, max_size=3), data=st.data())
 def test_an_array_that_is_cut_off_is_refused(objects: list[Any], data: st.DataObject) -> None:
     text = json.dumps(objects).encode()
@@ -43,6 +45,7 @@ def test_what_is_no_array_of_objects_is_refused(text: str) -> None:
         elements_of(text.encode())
 
 
+@settings(max_examples=40)
 @given(
     objects=st.lists(OBJECTS.filter(bool), max_size=4),
     style=STYLES,
@@ -61,6 +64,7 @@ def test_a_stream_is_cut_into_its_objects_however_it_arrives(
     assert [json.loads(text) for text in found] == objects
 
 
+@settings(max_examples=40)
 @given(
     number=st.integers(0, 10**12),
     new=st.integers(0, 10**12),
