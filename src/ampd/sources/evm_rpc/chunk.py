@@ -44,7 +44,7 @@ class Learned:
     """What the answers so far have taught about the chain: how large its blocks are, and what nodes write into them."""
 
     by_bytes: int = FIRST_CHUNK_BLOCKS
-    allowed: Aimd = field(default_factory=lambda: Aimd(MOST_CHUNK_BLOCKS))
+    allowed: Aimd = field(default_factory=lambda: Aimd(MOST_CHUNK_BLOCKS, by_one=True))
     has_unknown_keys: bool = False
 
     @property

@@ -88,7 +88,7 @@ class RpcClient:
         self.unsupported: set[str] = set()
         self.transport = transport or endpoint.open_transport()
         self.concurrency = Aimd(endpoint.concurrency)
-        self.batch = Aimd(endpoint.batch_size if self.transport.takes_batches else 1)
+        self.batch = Aimd(endpoint.batch_size if self.transport.takes_batches else 1, by_one=True)
         self.slots = Slots(self.concurrency)
         self._on_cooldown = on_cooldown
         self._tries = self.patience.shared_tries if has_stand_ins else self.patience.tries

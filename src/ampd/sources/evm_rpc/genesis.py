@@ -47,9 +47,9 @@ async def _genesis_hash(client: RpcClient) -> str | None:
     try:
         block: Any = await client.call("eth_getBlockByNumber", ["0x0", False])
     except NodeFault as fault:
-        if fault.verdict.reaction in (Reaction.ROTATE, Reaction.UNSUPPORTED) or fault.rpc_code is not None:
-            return None  # many nodes answer an error for history that they do not keep
-        raise
+        if fault.verdict.reaction in (Reaction.RETRY_SAME, Reaction.SLOW_DOWN):
+            raise
+        return None  # many nodes answer some error for history that they do not keep, or do not give for nothing
     found = block.get("hash") if isinstance(block, dict) and block.get("number") == "0x0" else None
     return found.lower() if isinstance(found, str) else None
 

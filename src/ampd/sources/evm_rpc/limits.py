@@ -15,11 +15,16 @@ _DECREASE: Final = 0.5
 
 
 class Aimd:
-    """A number from 1 to ``ceiling`` that grows by one for each ``value`` successes and is halved by a failure."""
+    """A number from 1 to ``ceiling``, at first that, which is halved by a failure.
 
-    def __init__(self, ceiling: int, start: int | None = None) -> None:
+    It grows by one for each ``value`` successes: once for each time that so many were under way. With ``by_one`` it
+    grows by one for every success, as suits the size of something.
+    """
+
+    def __init__(self, ceiling: int, *, by_one: bool = False) -> None:
         self.ceiling = max(1, ceiling)
-        self._value = float(min(self.ceiling, start or self.ceiling))
+        self._value = float(self.ceiling)
+        self._by_one = by_one
 
     @property
     def value(self) -> int:
@@ -28,7 +33,7 @@ class Aimd:
 
     def grow(self) -> None:
         """Take note of a success."""
-        self._value = min(self.ceiling, self._value + 1 / self._value)
+        self._value = min(self.ceiling, self._value + (1 if self._by_one else 1 / self._value))
 
     def shrink(self, suggested: int | None = None) -> bool:
         """Go down to ``suggested``, or to half when that would not shrink; False when there is nothing to shrink."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import aiohttp
@@ -26,8 +26,8 @@ class Channel(Protocol):
     async def send(self, text: bytes) -> None:
         """Send one JSON text."""
 
-    def texts(self) -> AsyncIterator[bytes]:
-        """Give the JSON texts that come, until the other side closes."""
+    def texts(self, on_progress: Callable[[], None]) -> AsyncIterator[bytes]:
+        """Give the JSON texts that come, until the other side closes; ``on_progress`` hears of parts of them."""
 
     async def close(self) -> None:
         """Close; a second time does nothing."""
@@ -67,7 +67,7 @@ class StreamTransport:
         self._waiting[wire_id] = answer
         try:
             await channel.send(encoded(call.to_json(wire_id)))
-            return Reply(with_id(await self._awaited(answer), call.id))
+            return Reply(with_id(await self._awaited(answer, channel), call.id))
         except (OSError, aiohttp.ClientError) as error:
             raise TransportError(str(error) or "its connection broke") from None
         except BrokenJsonError:
@@ -84,8 +84,11 @@ class StreamTransport:
         if channel is not None:
             await channel.close()
 
-    async def _awaited(self, answer: asyncio.Future[bytes]) -> bytes:
-        """Wait for an answer as long as anything comes: one of many megabytes holds up those behind it."""
+    async def _awaited(self, answer: asyncio.Future[bytes], channel: Channel) -> bytes:
+        """Wait for an answer as long as anything comes: one of many megabytes holds up those behind it.
+
+        A connection on which nothing comes at all may be dead: the next call opens another one.
+        """
         loop = asyncio.get_running_loop()
         for _ in range(_MOST_WAITS):
             started = loop.time()
@@ -93,6 +96,9 @@ class StreamTransport:
             if answer.done():
                 return answer.result()
             if self._heard_at < started:
+                if self._channel is channel:
+                    self._channel = None
+                await channel.close()
                 break
         raise TransportError("it did not answer in time")
 
@@ -113,8 +119,8 @@ class StreamTransport:
         """Hand out answers until the connection ends; then fail those who still wait."""
         why = "it closed the connection"
         try:
-            async for text in channel.texts():
-                self._heard_at = asyncio.get_running_loop().time()
+            async for text in channel.texts(self._heard):
+                self._heard()
                 self._hand_out(text)
         except (OSError, aiohttp.ClientError, BrokenJsonError) as error:
             why = f"its connection broke: {error}"
@@ -125,6 +131,9 @@ class StreamTransport:
                 if not answer.done():
                     answer.set_exception(TransportError(why))
             await channel.close()
+
+    def _heard(self) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
 
     def _hand_out(self, text: bytes) -> None:
         wire_id = answer_id(text)
@@ -146,7 +155,7 @@ class _WebSocket:
     async def send(self, text: bytes) -> None:
         await self._socket.send_str(text.decode())
 
-    async def texts(self) -> AsyncIterator[bytes]:
+    async def texts(self, on_progress: Callable[[], None]) -> AsyncIterator[bytes]:
         async for message in self._socket:
             if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 yield message.data
@@ -174,7 +183,6 @@ class WebSocketTransport(StreamTransport):
             socket = await session.ws_connect(
                 self._url,
                 max_msg_size=0,
-                heartbeat=30.0,
                 decode_text=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             )
@@ -213,9 +221,10 @@ class _Pipe:
         self._writer.write(text + b"\n")
         await self._writer.drain()
 
-    async def texts(self) -> AsyncIterator[bytes]:
+    async def texts(self, on_progress: Callable[[], None]) -> AsyncIterator[bytes]:
         framer = Framer()
         while piece := await self._reader.read(_READ_BYTES):
+            on_progress()
             for text in framer.feed(piece):
                 yield text
 
