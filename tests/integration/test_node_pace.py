@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import web
@@ -84,7 +84,7 @@ def test_a_rate_limit_halves_the_requests_at_a_time_and_success_raises_them_agai
     client, _ = fetched(script)
     # Eight were under way when it came: one rate limit, not eight.
     assert max(script.most_under_way[:8]) == 8
-    assert max(script.most_under_way[8:12]) == 4
+    assert max(script.most_under_way[8:13]) == 4
     assert max(script.most_under_way) == client.concurrency.value == 8
     assert len(script.sent) == 48
 
@@ -167,6 +167,17 @@ def test_only_the_calls_of_a_batch_that_failed_are_made_again() -> None:
     assert sum(size for _, size in script.sent) == 41
 
 
+def test_of_two_answers_to_one_call_that_differ_none_is_believed() -> None:
+    def contradicts_itself(number: int, calls: Sequence[Call]) -> Reply | None:
+        answers = [{"jsonrpc": "2.0", "id": call.id, "result": hex(call.id)} for call in calls]
+        wrong = {"jsonrpc": "2.0", "id": calls[0].id, "result": "0xbad"}
+        return Reply(json.dumps([wrong, *answers]).encode()) if number == 0 else None
+
+    script = Script(contradicts_itself)
+    fetched(script, batch_size=10, concurrency=1)
+    assert sum(size for _, size in script.sent) == 41
+
+
 def test_passing_faults_have_their_tries_and_pauses_that_grow() -> None:
     script = Script(lambda _number, _calls: TransportError("gone"))
 
@@ -234,6 +245,23 @@ async def test_the_rate_limit_of_one_worker_keeps_the_others_from_asking(metadat
     assert refused.value.code == caught.value.code == ErrorCode.NODE_RATE_LIMITED
     stored = json.dumps(await metadata_db.fetch_all("SELECT * FROM endpoint_cooldowns"), default=str)
     assert "s3cr3t" not in stored
+
+
+async def test_a_storm_of_rate_limits_is_told_once() -> None:
+    class Counting:
+        begun: ClassVar[list[float]] = []
+
+        async def begin(self, key: str, seconds: float, reason: str) -> None:
+            self.begun.append(seconds)
+
+        async def remaining(self, keys: Sequence[str]) -> dict[str, float]:
+            return {}
+
+    limited = [HttpAnswer(429, "", {"Retry-After": "0.5"})]
+    plan = FaultPlan(CHAIN, {("eth_getBlockByNumber", number): limited for number in range(FIRST, FIRST + 4)})
+    async with node_of(plan) as node, source_of([endpoint(node.url)], cooldowns=Counting()) as source:
+        assert_clean(await batches_of(source, FIRST, LAST))
+    assert Counting.begun == [0.5]
 
 
 async def test_cooldowns_are_read_now_and_then_and_not_for_every_request() -> None:
@@ -311,7 +339,7 @@ async def test_what_a_node_finds_too_much_shrinks_the_runs_of_blocks() -> None:
         source._learned.by_bytes = 23
         batches = await batches_of(source, FIRST, LAST, most_blocks=23)
     assert_clean(batches)
-    assert [batch.end_block - batch.start_block + 1 for batch in batches][:3] == [3, 3, 3]
+    assert [batch.end_block - batch.start_block + 1 for batch in batches][:3] == [3, 4, 5]
 
 
 async def test_a_patience_that_is_over_is_told_as_what_was_wrong() -> None:

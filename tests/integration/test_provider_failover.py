@@ -257,6 +257,7 @@ async def test_blocks_that_are_distrusted_are_read_from_another_node() -> None:
             [batch] = await batches_of(source, FIRST, FIRST + 1)
             assert batch.endpoint in (one.url, two.url)
             source.distrust(batch)
+            source._pool._turn += 1  # so that it would be the same node's turn again
             [again] = await batches_of(source, FIRST, FIRST + 1)
             assert {batch.endpoint, again.endpoint} == {one.url, two.url}
             source._distrusted.clear()

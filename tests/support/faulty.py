@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -70,13 +70,12 @@ class FaultPlan:
         self._chain = chain
         self._left = {key: list(some) for key, some in (faults or {}).items()}
         self.calls: dict[str, int] = defaultdict(int)
-        self.blocks_asked: list[int] = []
+        self.asked: Counter[tuple[str, int]] = Counter()
 
     def __call__(self, call: RpcCall) -> Fault | None:
         self.calls[call.method] += 1
         key = (call.method, self._number(call))
-        if call.method == "eth_getBlockByNumber" and call.params[1] is True:
-            self.blocks_asked.append(key[1])
+        self.asked[key] += 1
         left = self._left.get(key)
         return left.pop(0) if left else None
 
