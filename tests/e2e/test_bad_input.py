@@ -354,9 +354,9 @@ BAD_NODES = {
         "no backend is healthy",
     ),
     "no_such_method": BadNode(
-        lambda: _on("eth_getBlockReceipts", ErrorAnswer(-32601, "the method does not exist")),
+        lambda: _on("eth_getBlockByNumber", ErrorAnswer(-32601, "the method does not exist")),
         "NODE_METHOD_UNSUPPORTED",
-        "eth_getBlockReceipts",
+        "eth_getBlockByNumber",
         ends=True,
     ),
     "http_401": BadNode(lambda: _http(401, "who are you"), "NODE_REFUSED_ACCESS", "HTTP 401", ends=True),

@@ -16,8 +16,9 @@ from support.chain import (
     register,
     wait_for_completion,
 )
-from support.daemons import Cluster, wait_for
+from support.daemons import Cluster, free_port, wait_for
 from support.databases import fresh_database
+from support.deploy import register_provider
 
 SETTINGS = "poll_interval_secs = 0.1\n"
 
@@ -219,3 +220,32 @@ def test_blocks_of_a_reorganised_chain_are_replaced_by_what_the_node_states_then
         lake.assert_equals_node(node.chain(range(head + 1)))
     stop(cluster, job_id)
     assert lake.segments("blocks")[-1][1] == head
+
+
+@pytest.mark.parametrize("way", ["ws", "ipc"])
+def test_a_node_gives_the_same_rows_over_websocket_and_over_its_socket(
+    way: str, cluster: Cluster, module_database_url: str, tmp_path: Path
+) -> None:
+    with Anvil(tmp_path, "--ipc", str(tmp_path / "anvil.ipc")) as node:
+        head = mine_colourful_chain(node)
+        url = node.url.replace("http://", "ws://") if way == "ws" else f"ipc://{tmp_path}/anvil.ipc"
+        reference = register(cluster.admin_url, url, dataset=f"anvil/{way}", network=f"anvil-{way}")
+        wait_for_completion(cluster, deploy(cluster.admin_url, reference, "latest"))
+        lake = lake_of(cluster, module_database_url, f"anvil/{way}")
+        lake.assert_whole(0, head)
+        lake.assert_equals_node(node.chain(range(head + 1)))
+
+
+def test_all_providers_of_a_network_are_used_and_stand_in_for_each_other(
+    node: Anvil, cluster: Cluster, module_database_url: str, tmp_path: Path
+) -> None:
+    head = mine_colourful_chain(node)
+    with Anvil(tmp_path, chain_id=4242) as stranger:
+        reference = register(cluster.admin_url, node.url, dataset="anvil/several", network="anvil-several")
+        register_provider(cluster, "a_dead_one", "anvil-several", f"http://127.0.0.1:{free_port()}")
+        register_provider(cluster, "anvil_twin", "anvil-several", node.url.replace("http://", "ws://"))
+        register_provider(cluster, "b_stranger", "anvil-several", stranger.url)
+        wait_for_completion(cluster, deploy(cluster.admin_url, reference, "latest"))
+    lake = lake_of(cluster, module_database_url, "anvil/several")
+    lake.assert_whole(0, head)
+    lake.assert_equals_node(node.chain(range(head + 1)))

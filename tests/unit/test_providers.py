@@ -219,12 +219,12 @@ async def test_names_that_are_no_names_never_reach_the_store(tmp_path: Path, nam
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"url": "wss://node.example/x"}, "wss:// are not supported yet"),
-        ({"url": "ws://node.example/x"}, "ws:// are not supported yet"),
-        ({"url": "ipc:///run/node"}, "ipc:// are not supported yet"),
-        ({"url": "ftp://node.example"}, "http or https"),
-        ({"url": "node.example:8545"}, "http or https"),
-        ({"url": "https://"}, "http or https"),
+        ({"url": "wss://"}, "http, https, ws, wss or ipc"),
+        ({"url": "ipc://run/node"}, "absolute path of a socket"),
+        ({"url": "ipc:///"}, "absolute path of a socket"),
+        ({"url": "ftp://node.example"}, "http, https, ws, wss or ipc"),
+        ({"url": "node.example:8545"}, "http, https, ws, wss or ipc"),
+        ({"url": "https://"}, "http, https, ws, wss or ipc"),
         ({"url": "https://node.example:port"}, "malformed"),
         ({"url": "https://[::1"}, "malformed"),
         ({"url": "https://node.example/ s3cr3t"}, "without spaces"),
@@ -239,9 +239,12 @@ async def test_names_that_are_no_names_never_reach_the_store(tmp_path: Path, nam
         ({"concurrent_request_limit": True}, "concurrent_request_limit"),
         ({"timeout_secs": 0}, "timeout_secs"),
         ({"timeout_secs": float("nan")}, "timeout_secs"),
-        ({"rpc_batch_size": 10}, "batches of requests are not supported yet"),
-        ({"rate_limit_per_minute": 60}, "a rate limit is not supported yet"),
-        ({"fetch_receipts_per_tx": True}, "receipts per transaction are not supported yet"),
+        ({"rpc_batch_size": 1001}, "rpc_batch_size"),
+        ({"rpc_batch_size": -1}, "rpc_batch_size"),
+        ({"rate_limit_per_minute": 0}, "rate_limit_per_minute"),
+        ({"compute_units_per_second": 0}, "compute_units_per_second"),
+        ({"compute_units_per_second": 300, "compute_units": {"eth_chainId": -1}}, "compute_units"),
+        ({"compute_units": {"eth_chainId": 1}}, "compute_units without compute_units_per_second"),
         ({"timeout": 5, "tokens": 1}, "unknown field 'timeout'; unknown field 'tokens' (known are"),
         ({"network": ""}, "network"),
         ({"kind": "firehose"}, "its kind is 'evm-rpc', but its settings say 'firehose'"),
@@ -261,7 +264,7 @@ async def test_bad_settings_are_refused_and_nothing_is_written(
 async def test_a_bad_registration_leaves_the_good_file_as_it_is(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     await store.put("node", "evm-rpc", {"network": "mainnet", "url": URL})
-    await refused(store, ErrorCode.INVALID_PROVIDER, {"network": "mainnet", "url": "wss://x"})
+    await refused(store, ErrorCode.INVALID_PROVIDER, {"network": "mainnet", "url": "wss//x"})
     assert (await store.get("node")).config["url"] == URL
 
 
@@ -270,10 +273,24 @@ async def test_kinds_that_ampd_cannot_use_are_refused_with_those_it_can(tmp_path
     assert "kind 'firehose' is not supported yet; supported is 'evm-rpc'" in message
 
 
-async def test_neutral_values_of_keys_that_are_not_supported_are_taken(tmp_path: Path) -> None:
-    neutral = {"rpc_batch_size": 1, "fetch_receipts_per_tx": False}
-    await store_in(tmp_path).put("node", "evm-rpc", {"network": "mainnet", "url": URL, **neutral})
-    assert (await store_in(tmp_path).get("node")).config["rpc_batch_size"] == 1
+@pytest.mark.parametrize("url", ["wss://node.example/x", "ws://127.0.0.1:8546", "ipc:///var/run/geth.ipc", URL])
+async def test_every_way_to_a_node_is_taken(tmp_path: Path, url: str) -> None:
+    await store_in(tmp_path).put("node", "evm-rpc", {"network": "mainnet", "url": url})
+    [provider] = await store_in(tmp_path).find("evm-rpc", "mainnet")
+    assert provider.config["url"] == url
+
+
+async def test_how_much_may_be_asked_of_a_node_is_kept(tmp_path: Path) -> None:
+    wanted = {
+        "rpc_batch_size": 20,
+        "rate_limit_per_minute": 600,
+        "compute_units_per_second": 300.0,
+        "compute_units": {"eth_getBlockReceipts": 500},
+        "fetch_receipts_per_tx": True,
+    }
+    await store_in(tmp_path).put("node", "evm-rpc", {"network": "mainnet", "url": URL, **wanted})
+    [provider] = await store_in(tmp_path).find("evm-rpc", "mainnet")
+    assert wanted.items() <= provider.config.items()
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from ampd.config import Config
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
 from ampd.data_store import Compression, Leftovers, RangeStore, TableStore
-from ampd.datasets import DatasetStore, ProviderStore
+from ampd.datasets import DatasetStore, EndpointCooldowns, ProviderStore
 from ampd.extraction import (
     ExtractionHandler,
     ExtractionSettings,
@@ -96,7 +97,7 @@ def _parts(config: Config, db: MetadataDb, executor: ThreadPoolExecutor) -> Part
         leftovers=Leftovers(db, lake),
         lake=lake,
         executor=executor,
-        open_source=open_source,
+        open_source=partial(open_source, cooldowns=EndpointCooldowns(db)),
         settings=ExtractionSettings(
             limits=SegmentLimits(
                 seconds=writer.target_range_secs, blocks=writer.max_range_blocks, bytes=writer.max_range_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ampd.datasets.cooldowns import EndpointCooldowns
 from ampd.datasets.manifests import EvmRpcManifest, generate_manifest, parse_manifest
 from ampd.datasets.names import DatasetName, Reference
 from ampd.datasets.provider_config import EvmRpcProviderConfig, parse_evm_rpc_config
@@ -23,6 +24,7 @@ __all__ = [
     "DatasetStore",
     "DatasetSummary",
     "DatasetVersions",
+    "EndpointCooldowns",
     "EvmRpcManifest",
     "EvmRpcProviderConfig",
     "ManifestSummary",

@@ -26,7 +26,8 @@ from ampd.errors import AmpError, ErrorCode
 MAX_CONCURRENT_REQUESTS: Final = 2**16 - 1
 MAX_TIMEOUT_SECS: Final = 3600.0
 MAX_CONFIRMATIONS: Final = 1_000_000
-_FUTURE_SCHEMES: Final = ("ws", "wss", "ipc")
+MAX_BATCH_SIZE: Final = 1000  # as geth has it
+_SCHEMES: Final = ("http", "https", "ws", "wss")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
 
 
@@ -50,10 +51,11 @@ def _checked_url(url: str) -> str:
         raise ValueError(
             "want a URL such as https://node.example.com:8545, but its host or port is malformed"
         ) from None
-    if parts.scheme in _FUTURE_SCHEMES:
-        raise ValueError(f"URLs with {parts.scheme}:// are not supported yet; use http:// or https://")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("want a URL such as https://node.example.com:8545 (http or https)")
+    if parts.scheme == "ipc":
+        if parts.netloc or not parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("want the absolute path of a socket, such as ipc:///var/lib/node/geth.ipc")
+    elif parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ValueError("want a URL such as https://node.example.com:8545 (http, https, ws, wss or ipc)")
     return url
 
 
@@ -67,7 +69,9 @@ class EvmRpcProviderConfig(BaseModel):
     """Settings of a JSON-RPC endpoint of an EVM network, with all placeholders replaced.
 
     ``auth_token`` goes as ``Authorization: Bearer …``, or as it is in the header that ``auth_header`` names.
-    ``concurrent_request_limit`` holds for each job on its own; ``timeout_secs`` (seconds) for one request.
+    ``concurrent_request_limit`` and the two rate limits hold for each job on its own, on each worker. ``timeout_secs``
+    (seconds) is the longest silence within an answer. ``rate_limit_per_minute`` counts requests, a batch as one;
+    ``compute_units_per_second`` what every call costs, by ``compute_units`` (method = units).
     ``confirmations`` is how many blocks a job stays behind the newest one. ``finality`` says which block is final: the
     one that the node calls so (``tag``), or the one that has so many blocks behind it.
     """
@@ -83,9 +87,10 @@ class EvmRpcProviderConfig(BaseModel):
     timeout_secs: Annotated[float, _Number] = Field(default=30.0, gt=0, le=MAX_TIMEOUT_SECS)
     confirmations: Annotated[int, _Number] = Field(default=0, ge=0, le=MAX_CONFIRMATIONS)
     finality: Literal["tag"] | Annotated[int, _Number, Field(ge=0, le=MAX_CONFIRMATIONS)] = "tag"
-    # Known from the reference system; only the values that ask for nothing are taken, so that its files can be used.
-    rpc_batch_size: Annotated[int, _Number] = 0
-    rate_limit_per_minute: Annotated[int, _Number] | None = None
+    rpc_batch_size: Annotated[int, _Number] = Field(default=0, ge=0, le=MAX_BATCH_SIZE)
+    rate_limit_per_minute: Annotated[int, _Number] | None = Field(default=None, ge=1)
+    compute_units_per_second: Annotated[float, _Number] | None = Field(default=None, gt=0)
+    compute_units: dict[str, Annotated[int, _Number, Field(ge=0)]] = {}
     fetch_receipts_per_tx: bool = False
 
     @field_validator("auth_header")
@@ -95,31 +100,16 @@ class EvmRpcProviderConfig(BaseModel):
             raise ValueError("want the name of an HTTP header, such as X-Api-Key")
         return header
 
-    @field_validator("rpc_batch_size")
-    @classmethod
-    def _refuse_batches(cls, size: int) -> int:
-        if size not in (0, 1):
-            raise ValueError("batches of requests are not supported yet; want 0 or 1, or leave the key out")
-        return size
-
-    @field_validator("rate_limit_per_minute")
-    @classmethod
-    def _refuse_rate_limit(cls, limit: int | None) -> int | None:
-        if limit is not None:
-            raise ValueError("a rate limit is not supported yet; leave the key out and set concurrent_request_limit")
-        return limit
-
-    @field_validator("fetch_receipts_per_tx")
-    @classmethod
-    def _refuse_receipts_per_transaction(cls, wanted: bool) -> bool:
-        if wanted:
-            raise ValueError("receipts per transaction are not supported yet; want false, or leave the key out")
-        return wanted
-
     @model_validator(mode="after")
     def _check_header_has_token(self) -> Self:
         if self.auth_header is not None and self.auth_token is None:
             raise ValueError("auth_header without auth_token sends nothing; give both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _check_units_have_a_limit(self) -> Self:
+        if self.compute_units and self.compute_units_per_second is None:
+            raise ValueError("compute_units without compute_units_per_second limits nothing; give both or none")
         return self
 
 

@@ -80,8 +80,8 @@ class OpenExtractions:
     async def _source(self, wanted: ExtractionInput) -> tuple[EvmRpcManifest, BlockSource, Head]:
         manifest = await self._parts.datasets.manifest(wanted.manifest_hash)
         providers = await self._parts.providers.find(manifest.kind, manifest.network)
-        source = self._parts.open_source(providers[0], manifest.network, self._parts.executor)
-        head = Head(source, head_policy(providers[0]), finalized_only=manifest.finalized_blocks_only)
+        source = self._parts.open_source(providers, manifest.network, self._parts.executor)
+        head = Head(source, head_policy(providers), finalized_only=manifest.finalized_blocks_only)
         return manifest, source, head
 
     @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from ampd.extraction.plan import ExtractionInput
 from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockSource
 
-OpenSource = Callable[[Provider, str, Executor], BlockSource]
+OpenSource = Callable[[Sequence[Provider], str, Executor], BlockSource]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ExtractionSettings:
 
 @dataclass(frozen=True)
 class Parts:
-    """The stores of a worker process, and what it works with. ``open_source`` makes the source of a provider."""
+    """The stores of a worker process, and what it works with. ``open_source`` makes the source of providers."""
 
     datasets: DatasetStore
     providers: ProviderStore

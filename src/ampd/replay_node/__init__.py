@@ -2,6 +2,8 @@
 
 from ampd.replay_node.chain import ReplayChain, build_chain, load_recorded_chain
 from ampd.replay_node.faults import (
+    BatchFaultChooser,
+    ChangeBatch,
     ChangeResult,
     Delay,
     DropConnection,
@@ -18,7 +20,9 @@ from ampd.replay_node.server import ReplayNode, run_replay_node
 from ampd.replay_node.template import BlockIdentity
 
 __all__ = [
+    "BatchFaultChooser",
     "BlockIdentity",
+    "ChangeBatch",
     "ChangeResult",
     "Delay",
     "DropConnection",

@@ -68,5 +68,14 @@ class Delay:
     then: Fault | None = None
 
 
+@dataclass(frozen=True)
+class ChangeBatch:
+    """Answer a batch with what ``change`` returns for the list of its answers (parsed JSON, which it may alter)."""
+
+    change: Callable[[list[Any]], Any]
+
+
 Fault = HttpAnswer | ErrorAnswer | ReplaceResult | ChangeResult | DropConnection | Delay
 FaultChooser = Callable[[RpcCall], Fault | None]
+# Sees how many batches came before, and the answers that this one is about to get.
+BatchFaultChooser = Callable[[int, list[Any]], ChangeBatch | None]

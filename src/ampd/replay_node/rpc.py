@@ -9,6 +9,7 @@ from typing import Any
 
 from ampd.replay_node.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, JsonRpcError
 from ampd.replay_node.faults import (
+    BatchFaultChooser,
     ChangeResult,
     Delay,
     DropConnection,
@@ -35,10 +36,17 @@ class RpcResponse:
 class RpcEndpoint:
     """Reads request bodies, answers the calls from ``methods``, lets ``choose_fault`` meddle with valid ones."""
 
-    def __init__(self, methods: ChainMethods, choose_fault: FaultChooser | None = None) -> None:
+    def __init__(
+        self,
+        methods: ChainMethods,
+        choose_fault: FaultChooser | None = None,
+        choose_batch_fault: BatchFaultChooser | None = None,
+    ) -> None:
         self._methods = methods
         self._choose_fault = choose_fault
+        self._choose_batch_fault = choose_batch_fault
         self._calls_seen = 0
+        self._batches_seen = 0
 
     async def respond(self, body: bytes) -> RpcResponse:
         """Answer an HTTP body: one call or a batch, whose answers come in the order of its calls."""
@@ -66,6 +74,16 @@ class RpcEndpoint:
                 response.parts.insert(end, b"," if end else b"[")
         if response.parts:
             response.parts.append(b"]")
+            self._change_batch(response)
+
+    def _change_batch(self, response: RpcResponse) -> None:
+        if self._choose_batch_fault is None or response.fault is not None:
+            return
+        answers = json.loads(b"".join(response.parts))
+        fault = self._choose_batch_fault(self._batches_seen, answers)
+        self._batches_seen += 1
+        if fault is not None:
+            response.parts = [json.dumps(fault.change(answers), separators=(",", ":")).encode()]
 
     async def _answer(self, response: RpcResponse, message: Any) -> None:
         try:

@@ -9,15 +9,17 @@ import signal
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.replay_node.chain import ReplayChain, load_recorded_chain
-from ampd.replay_node.faults import DropConnection, FaultChooser, HttpAnswer
+from ampd.replay_node.faults import BatchFaultChooser, DropConnection, FaultChooser, HttpAnswer
 from ampd.replay_node.methods import ChainMethods
 from ampd.replay_node.rpc import RpcEndpoint
+from ampd.replay_node.streams import serve_stream, serve_websocket
+from ampd.tasks import cancel_all
 
 MAX_REQUEST_BYTES = 5 * 1024 * 1024  # as geth has it
 MIN_GZIP_BYTES = 1024  # below this the header costs more than compression saves
@@ -29,10 +31,11 @@ _SHUTDOWN_SECONDS = 1.0  # for answers under way
 class ReplayNode:
     """A JSON-RPC node over a :class:`ReplayChain`, in the running event loop.
 
-    ``async with ReplayNode(chain) as node`` serves on ``node.url`` until the block ends. ``port`` 0 takes any free
+    ``async with ReplayNode(chain) as node`` serves on ``node.url``, and by WebSocket on ``node.ws_url``, until the
+    block ends; with ``ipc_path`` on a Unix socket there as well. ``port`` 0 takes any free
     port. With ``gzip`` large answers are compressed for clients that accept it (some 100 MB/s of JSON: leave it off
     when speed counts). ``latency_seconds`` delays every HTTP answer. ``faults`` sees every call and may choose a fault
-    for its answer.
+    for its answer; ``batch_faults`` sees every batch that was answered.
 
     Raises :class:`AmpError` (``ADDRESS_IN_USE``) on entering when the address cannot be bound.
     """
@@ -46,21 +49,31 @@ class ReplayNode:
         gzip: bool = True,
         latency_seconds: float = 0.0,
         faults: FaultChooser | None = None,
+        batch_faults: BatchFaultChooser | None = None,
+        ipc_path: Path | None = None,
     ) -> None:
         self.chain = chain
         self._methods = ChainMethods(chain)
-        self._endpoint = RpcEndpoint(self._methods, faults)
+        self._endpoint = RpcEndpoint(self._methods, faults, batch_faults)
         self._host = host
         self._port = port
         self._gzip = gzip
         self._latency_seconds = latency_seconds
         self._runner: web.AppRunner | None = None
+        self._ipc_path = ipc_path
+        self._ipc: asyncio.Server | None = None
+        self._connections: set[asyncio.Future[Any]] = set()
 
     @property
     def url(self) -> str:
         """The URL to send requests to; every path is the same."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
+
+    @property
+    def ws_url(self) -> str:
+        """The URL for WebSocket connections."""
+        return self.url.replace("http://", "ws://")
 
     @property
     def head(self) -> int:
@@ -78,6 +91,7 @@ class ReplayNode:
     async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=MAX_REQUEST_BYTES)
         application.router.add_post("/{path:.*}", self._handle)
+        application.router.add_get("/{path:.*}", self._upgrade)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
@@ -87,6 +101,8 @@ class ReplayNode:
             raise _address_error(error, self._host, self._port) from error
         self._runner = runner
         self._port = runner.addresses[0][1]
+        if self._ipc_path is not None:
+            self._ipc = await asyncio.start_unix_server(self._serve_ipc, self._ipc_path, limit=MAX_REQUEST_BYTES)
         return self
 
     async def __aexit__(
@@ -95,9 +111,26 @@ class ReplayNode:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._ipc is not None:
+            self._ipc.close()
+        await cancel_all(self._connections)
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return web.Response(status=405, headers={"Allow": "POST"})
+        connection = asyncio.ensure_future(serve_websocket(request, self._endpoint, self._latency_seconds))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        return await connection
+
+    async def _serve_ipc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.ensure_future(serve_stream(reader, writer, self._endpoint, self._latency_seconds))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        await asyncio.wait({connection})
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         response = await self._endpoint.respond(await request.read())

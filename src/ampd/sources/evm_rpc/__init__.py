@@ -1,8 +1,10 @@
-"""Blocks from an Ethereum JSON-RPC endpoint."""
+"""Blocks from Ethereum JSON-RPC endpoints."""
 
 from __future__ import annotations
 
-from ampd.sources.evm_rpc.client import Endpoint
+from ampd.sources.evm_rpc.client import Patience
+from ampd.sources.evm_rpc.cooldowns import CooldownStore
+from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.source import EvmRpcSource
 
-__all__ = ["Endpoint", "EvmRpcSource"]
+__all__ = ["CooldownStore", "Endpoint", "EvmRpcSource", "Patience"]

@@ -1,200 +1,266 @@
-"""Requests to one Ethereum JSON-RPC endpoint over HTTP.
+"""Requests to one Ethereum JSON-RPC endpoint, at the pace that it bears.
 
 A call gives the body of the answer as bytes: large answers are decoded elsewhere, by Arrow. What a node can do wrong
-becomes an
-:class:`ampd.errors.AmpError`; passing faults (connection, time-out, 5xx, 429) are tried again here first, a few times.
+becomes a :class:`ampd.sources.evm_rpc.faults.NodeFault`; passing faults and rate limits are waited out here, a few
+times.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import aiohttp
 import structlog
 
-from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.sources.evm_rpc import faults
+from ampd.sources.evm_rpc.classify import Reaction
+from ampd.sources.evm_rpc.endpoint import Endpoint
+from ampd.sources.evm_rpc.faults import NodeFault
+from ampd.sources.evm_rpc.limits import Aimd, ByteGate, Slots, TokenBucket
+from ampd.sources.evm_rpc.transport import Call, Reply, Transport, TransportError
 
 _log = structlog.get_logger(__name__)
 
-TRIES: Final = 5
-_FIRST_PAUSE_SECONDS: Final = 0.25
-_LONGEST_PAUSE_SECONDS: Final = 30.0
 # A null, an error or a page of HTML instead of a block is small: only answers up to this size are looked into here.
 _SMALL_ANSWER_BYTES: Final = 4096
-# Answers are large: with the library's buffer of 64 KiB reading pauses and resumes all the time.
-_READ_BUFFER_BYTES: Final = 1024 * 1024
-_HTTP_REFUSED: Final = frozenset({401, 403})
-_HTTP_PASSING: Final = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-_HTTP_TOO_MANY_REQUESTS: Final = 429
-_METHOD_NOT_FOUND: Final = -32601
-INVALID_PARAMS: Final = -32602
-_RATE_LIMIT_CODES: Final = frozenset({429, -32005, -32029})
+_MOST_BYTES_UNDER_WAY: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """An endpoint and how to use it; ``url`` and ``headers`` may hold secrets, ``shown_url`` never does."""
+class Patience:
+    """How often and how long faults are waited out (seconds).
 
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    concurrency: int = 16
-    timeout_seconds: float = 30.0
+    A passing fault has ``tries``, or ``shared_tries`` where another node can stand in; a rate limit has ``slow_tries``.
+    When all nodes have failed they are asked again, ``rounds`` times altogether. Pauses double from ``first_pause`` to
+    ``longest_pause``. A node that wants to be left alone for longer than ``longest_wait`` is not waited for. A block
+    that was announced and is not there yet is waited for ``tip_wait``. An answer that is not the chain's is asked for
+    ``answer_tries`` times, with pauses that double from ``answer_pause``. ``bench`` is the first time for which a bad
+    node is left out.
+    """
 
-    @property
-    def shown_url(self) -> str:
-        """The URL without account, path and parameters: providers put keys into all of them."""
-        parts = urlsplit(self.url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}"
+    tries: int = 5
+    shared_tries: int = 2
+    slow_tries: int = 8
+    rounds: int = 3
+    first_pause: float = 0.25
+    longest_pause: float = 30.0
+    longest_wait: float = 60.0
+    tip_wait: float = 60.0
+    answer_tries: int = 4
+    answer_pause: float = 0.5
+    bench: float = 2.0
+
+    def pause(self, attempt: int) -> float:
+        """Return the pause after the try number ``attempt`` (from 1), with some chance in it."""
+        return float(min(self.first_pause * 2 ** (attempt - 1), self.longest_pause)) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
-class NodeError(AmpError):
-    """A JSON-RPC error object; ``rpc_code`` is its code."""
-
-    def __init__(self, code: ErrorCode, message: str, *, recoverable: bool, rpc_code: int | None) -> None:
-        super().__init__(code, message, recoverable=recoverable)
-        self.rpc_code = rpc_code
+GoOn = Callable[[], bool]
 
 
-class _PassingError(Exception):
-    """A fault that may be over at the next try; ``pause_seconds`` is what the node asked for, if it did."""
+def always() -> bool:
+    """Say that every request is wanted."""
+    return True
 
-    def __init__(self, error: AmpError, pause_seconds: float | None = None) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.pause_seconds = pause_seconds
+
+class NotWantedError(Exception):
+    """When a request's turn had come, nobody wanted it any more; it was not sent."""
 
 
 class RpcClient:
-    """Calls methods of one endpoint, at most ``endpoint.concurrency`` at a time."""
+    """Calls methods of one endpoint. ``on_cooldown`` is told seconds and reason of each pause of the endpoint."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        patience: Patience | None = None,
+        transport: Transport | None = None,
+        on_cooldown: Callable[[float, str], None] | None = None,
+        has_stand_ins: bool = False,
+    ) -> None:
         self.endpoint = endpoint
-        self._slots = asyncio.Semaphore(endpoint.concurrency)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=endpoint.concurrency),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=endpoint.timeout_seconds),
-            headers={"Content-Type": "application/json", **endpoint.headers},
-            read_bufsize=_READ_BUFFER_BYTES,
-        )
+        self.patience = patience or Patience()
+        self.unsupported: set[str] = set()
+        self.transport = transport or endpoint.open_transport()
+        self.concurrency = Aimd(endpoint.concurrency)
+        self.batch = Aimd(endpoint.batch_size if self.transport.takes_batches else 1, by_one=True)
+        self.slots = Slots(self.concurrency)
+        self._on_cooldown = on_cooldown
+        self._tries = self.patience.shared_tries if has_stand_ins else self.patience.tries
+        self._gate = ByteGate(_MOST_BYTES_UNDER_WAY)
+        self._requests = _bucket(endpoint.requests_per_second)
+        self._units = _bucket(endpoint.units_per_second)
+        self._rests_until = 0.0
+        self._slowed_at = float("-inf")
+        self._slow_downs = 0
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        await self.transport.close()
 
     async def call(self, method: str, parameters: list[Any]) -> Any:
-        """Return the result of a small call.
+        """Return the result of a call whose answer is small.
 
-        :raises AmpError: the codes ``NODE_*``.
+        :raises NodeFault: after some tries.
         """
-        return json.loads(await self.call_raw(method, parameters, request_id=1))["result"]
+        return json.loads(await self.call_raw(Call(1, method, parameters)))["result"]
 
-    async def call_raw(self, method: str, parameters: list[Any], *, request_id: int) -> bytes:
+    async def call_raw(self, call: Call, *, go_on: GoOn = always) -> bytes:
         """Return the body of the answer; it is a JSON object with a ``result`` (perhaps null) as far as a look at its
-        size tells.
+        size tells. ``go_on`` is asked when the call's turn has come.
 
-        :raises AmpError: the codes ``NODE_*``.
+        :raises NodeFault: after some tries.
+        :raises NotWantedError: when ``go_on`` says no.
         """
-        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": parameters}
-        payload = json.dumps(request, separators=(",", ":")).encode()
-        pause = _FIRST_PAUSE_SECONDS
-        for attempt in range(1, TRIES + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
-                async with self._slots:
-                    return await self._post(method, payload)
-            except _PassingError as passing:
-                if attempt == TRIES:
-                    raise passing.error from None
-                wait = min(passing.pause_seconds or pause, _LONGEST_PAUSE_SECONDS)
-                _log.info(
-                    "node.retry", endpoint=self.endpoint.shown_url, method=method, error=str(passing), pause_s=wait
-                )
-            await asyncio.sleep(wait)
-            pause *= 2
-        raise AssertionError("unreachable")
+                reply, sent_at = await self.exchange([call], as_batch=False, go_on=go_on)
+                try:
+                    self.look_into(call.method, reply.body)
+                except NodeFault as fault:
+                    self.adapt(fault, sent_at)
+                    raise
+            except NodeFault as fault:
+                await self.wait_out(fault, attempt)
+            else:
+                self.succeeded()
+                return reply.body
 
-    async def _post(self, method: str, payload: bytes) -> bytes:
-        try:
-            async with self._session.post(self.endpoint.url, data=payload) as response:
-                body = await response.read()
-                status, retry_after = response.status, response.headers.get("Retry-After")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _PassingError(self._unreachable(error)) from None
-        if status != 200:
-            self._raise_for_status(status, retry_after, method, body)
+    @property
+    def rest_seconds(self) -> float:
+        """For how long the endpoint is still to be left alone."""
+        return max(0.0, self._rests_until - _now())
+
+    def rest(self, seconds: float) -> None:
+        """Leave the endpoint alone for ``seconds`` from now; a rest that ends later stays."""
+        self._rests_until = max(self._rests_until, _now() + seconds)
+
+    def look_into(self, method: str, body: bytes) -> None:
+        """Find errors among answers that are too small, or begin too strangely, for a block.
+
+        :raises NodeFault: with what was found.
+        """
         if len(body) <= _SMALL_ANSWER_BYTES or body.lstrip()[:1] != b"{":
-            self._look_into(body, method)
-        return body
+            faults.check_answer(self.endpoint.shown_url, method, body)
 
-    def _unreachable(self, error: BaseException) -> AmpError:
-        if isinstance(error, TimeoutError):
-            what = "it did not answer in time"
-        elif isinstance(error, aiohttp.ClientPayloadError):
-            what = "it broke off its answer"
-        else:
-            what = " ".join(describe_exception(error).split()).rstrip(".")
-        return AmpError(
-            ErrorCode.NODE_UNREACHABLE,
-            f"cannot reach the node at {self.endpoint.shown_url}: {what}. "
-            "Check the provider's url and that the node is up",
-            recoverable=True,
-        )
+    async def exchange(self, calls: Sequence[Call], *, as_batch: bool, go_on: GoOn = always) -> tuple[Reply, float]:
+        """Send one request when its turn has come; return an answer whose HTTP status is 200, and when it was asked.
 
-    def _raise_for_status(self, status: int, retry_after: str | None, method: str, body: bytes) -> None:
-        where = f"the node at {self.endpoint.shown_url} answered HTTP {status} to {method}"
-        if status in _HTTP_REFUSED:
-            raise AmpError(
-                ErrorCode.NODE_REFUSED_ACCESS, f"{where}: check the provider's auth_token and url, then deploy again"
-            )
-        if status == _HTTP_TOO_MANY_REQUESTS:
-            seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-            limited = AmpError(ErrorCode.NODE_RATE_LIMITED, f"{where}: too many requests", recoverable=True)
-            raise _PassingError(limited, seconds)
-        text = body[:200].decode("utf-8", "replace").strip()
-        error = AmpError(
-            ErrorCode.NODE_ANSWERED_ERROR, f"{where}: {text!r}. Check the provider's url", recoverable=True
-        )
-        if status in _HTTP_PASSING:
-            raise _PassingError(error)
-        raise error
+        :raises NodeFault: what went wrong; the endpoint's pace is adapted already.
+        :raises NotWantedError: when ``go_on`` says no by then.
+        """
+        while True:
+            await self._wait_for_rest()
+            async with self.slots.one():
+                # Whoever got its slot while the endpoint was being slowed down waits again, without the slot.
+                if self.rest_seconds > 0:
+                    continue
+                if not go_on():
+                    raise NotWantedError
+                await self._wait_for_turn(calls)
+                async with self._gate.room():
+                    sent_at = _now()
+                    try:
+                        return await self._sent(calls, as_batch=as_batch), sent_at
+                    except NodeFault as fault:
+                        self.adapt(fault, sent_at)
+                        raise
 
-    def _look_into(self, body: bytes, method: str) -> None:
-        """Find error objects and answers that are no JSON-RPC at all."""
+    async def _sent(self, calls: Sequence[Call], *, as_batch: bool) -> Reply:
         try:
-            answer = json.loads(body)
-        except ValueError:
-            text = body[:80].decode("utf-8", "replace").strip()
-            raise AmpError(
-                ErrorCode.NODE_ANSWER_NOT_JSON,
-                f"{self.endpoint.shown_url} did not answer {method} with JSON but with {text!r}: "
-                "is the provider's url that of a JSON-RPC endpoint?",
-                recoverable=True,
-            ) from None
-        if isinstance(answer, dict) and answer.get("error") is not None:
-            self._raise_rpc_error(answer["error"], method)
-        if not isinstance(answer, dict) or "result" not in answer:
-            raise AmpError(
-                ErrorCode.NODE_ANSWER_MALFORMED,
-                f"{self.endpoint.shown_url} answered {method} with JSON that has neither result nor error",
-                recoverable=True,
-            )
+            reply = await self.transport.exchange(calls, as_batch=as_batch)
+        except TransportError as error:
+            raise faults.unreachable(self.endpoint.shown_url, str(error)) from None
+        self._gate.learn(len(reply.body))
+        if reply.status != 200:
+            raise faults.http_fault(self.endpoint.shown_url, calls[0].method, reply)
+        return reply
 
-    def _raise_rpc_error(self, error: Any, method: str) -> None:
-        code = error.get("code") if isinstance(error, dict) else None
-        text = str(error.get("message", error) if isinstance(error, dict) else error)[:300]
-        where = f"the node at {self.endpoint.shown_url} answered {method} with an error: {text} (code {code})"
-        if code == _METHOD_NOT_FOUND:
-            raise NodeError(
-                ErrorCode.NODE_METHOD_UNSUPPORTED,
-                f"{where}. Extraction needs this method: use another provider",
-                recoverable=False,
-                rpc_code=code,
-            )
-        if code in _RATE_LIMIT_CODES:
-            raise _PassingError(AmpError(ErrorCode.NODE_RATE_LIMITED, where, recoverable=True))
-        raise NodeError(ErrorCode.NODE_ANSWERED_ERROR, where, recoverable=True, rpc_code=code)
+    async def _wait_for_rest(self) -> None:
+        while (seconds := self.rest_seconds) > 0:
+            if seconds > self.patience.longest_wait:
+                raise faults.resting(self.endpoint.shown_url, seconds)
+            await asyncio.sleep(seconds)
+
+    async def _wait_for_turn(self, calls: Sequence[Call]) -> None:
+        """Wait until the provider's rate limits let the calls through."""
+        wait = 0.0
+        if self._requests is not None:
+            wait = self._requests.reserve(1, _now())
+        if self._units is not None:
+            wait = max(wait, self._units.reserve(sum(self.endpoint.units_of(call.method) for call in calls), _now()))
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    def succeeded(self) -> None:
+        """Take note of a good answer: more may be asked at a time."""
+        self._slow_downs = 0
+        self.concurrency.grow()
+        self.slots.wake()
+
+    def adapt(self, fault: NodeFault, sent_at: float) -> None:
+        """Slow down, or remember that a method is not there, as the fault of a request sent at ``sent_at`` says."""
+        if fault.verdict.reaction is Reaction.UNSUPPORTED and fault.method:
+            self.unsupported.add(fault.method)
+        if fault.verdict.reaction is not Reaction.SLOW_DOWN:
+            return
+        # Requests that were under way when the endpoint was slowed down are no news; what they ask for still counts.
+        is_news = sent_at >= self._slowed_at
+        if is_news:
+            self._slowed_at = _now()
+            self._slow_downs += 1
+            self.concurrency.shrink()
+            self.batch.shrink()
+        pause = fault.verdict.pause_seconds
+        if pause is None:
+            pause = self.patience.pause(self._slow_downs) if is_news else 0.0
+        if fault.verdict.allowed_per_second is not None:
+            self._slow_to(fault.verdict.allowed_per_second)
+        if pause <= 0:
+            return
+        self.rest(pause)
+        if self._on_cooldown is not None:
+            self._on_cooldown(pause, fault.message)
+        _log.info(
+            "node.slowed_down",
+            endpoint=self.endpoint.shown_url,
+            pause_s=round(pause, 3),
+            concurrency=self.concurrency.value,
+            error=fault.message,
+        )
+
+    def _slow_to(self, per_second: float) -> None:
+        if self._requests is None:
+            self._requests = TokenBucket(per_second, now=_now())
+        self._requests.slow_to(per_second)
+
+    async def wait_out(self, fault: NodeFault, attempt: int) -> None:
+        """Wait before the next try, as the fault wants it.
+
+        :raises NodeFault: ``fault`` itself, when the same request to the same endpoint will not help (any more).
+        """
+        verdict = fault.verdict
+        if verdict.reaction is Reaction.RETRY_SAME and attempt < self._tries:
+            pause = self.patience.pause(attempt)
+            _log.info("node.retry", endpoint=self.endpoint.shown_url, error=fault.message, pause_s=round(pause, 3))
+            await asyncio.sleep(pause)
+            return
+        may_wait = verdict.reaction is Reaction.SLOW_DOWN and not verdict.lasting
+        if not may_wait or attempt >= self.patience.slow_tries or self.rest_seconds > self.patience.longest_wait:
+            raise fault
+        # The rest itself is waited for by whichever request comes next.
+
+
+def _bucket(per_second: float | None) -> TokenBucket | None:
+    return None if per_second is None else TokenBucket(per_second, now=_now())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,150 +1,160 @@
-"""Blocks from an Ethereum JSON-RPC endpoint: fetched many at a time, decoded on other threads, given in order."""
+"""Blocks from the JSON-RPC nodes of a network: fetched many at a time, decoded on other threads, given in order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final
 
-import pyarrow.compute as pc
 import structlog
 
-from ampd.chain.networks import CHAIN_IDS
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.blocks import BlockBatch
-from ampd.sources.evm_rpc.client import INVALID_PARAMS, Endpoint, NodeError, RpcClient
-from ampd.sources.evm_rpc.columns import lacks_withdrawals
-from ampd.sources.evm_rpc.decode import DecodedBlocks, decode_blocks, decode_receipts
+from ampd.sources.evm_rpc.chunk import Chunk, Learned
+from ampd.sources.evm_rpc.client import Patience
+from ampd.sources.evm_rpc.cooldowns import CooldownStore
+from ampd.sources.evm_rpc.endpoint import Endpoint
+from ampd.sources.evm_rpc.pool import NodePool
 from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
-_Result = TypeVar("_Result")
 
-_FIRST_CHUNK_BLOCKS: Final = 8
-_MOST_CHUNK_BLOCKS: Final = 256
-# The aim for the JSON of one chunk. It bounds memory (with the chunks in flight) and is large enough for columns to pay
-# off.
-_CHUNK_BYTES: Final = 16 * 1024 * 1024
 _CHUNKS_IN_FLIGHT: Final = 4
-# An answer that is not the chain's is asked for again this often; a node may have been in the middle of a reorg.
-_CHUNK_TRIES: Final = 4
-_CHUNK_PAUSE_SECONDS: Final = 0.5
-_ASK_AGAIN: Final = frozenset(
-    {
-        ErrorCode.BLOCK_NOT_AVAILABLE,
-        ErrorCode.RECEIPTS_NOT_AVAILABLE,
-        ErrorCode.BLOCK_NUMBER_MISMATCH,
-        ErrorCode.PARENT_HASH_MISMATCH,
-        ErrorCode.RECEIPT_COUNT_MISMATCH,
-        ErrorCode.RECEIPT_BLOCK_MISMATCH,
-        ErrorCode.RECEIPT_ORDER_MISMATCH,
-        ErrorCode.TRANSACTION_ORDER_MISMATCH,
-        ErrorCode.LOG_INDEX_MISMATCH,
-        ErrorCode.LOG_REMOVED,
-        ErrorCode.NODE_ANSWER_MALFORMED,
-    }
-)
+# Each further node is worth another chunk under way, up to this many: memory bounds them.
+_MOST_CHUNKS_IN_FLIGHT: Final = 8
+# Who gave which blocks is known for the last chunks: longer than any check of them takes.
+_REMEMBERED_CHUNKS: Final = 256
 
 
 @dataclass
-class _Learned:
-    """What the answers so far have taught about this endpoint."""
-
-    chunk_blocks: int = _FIRST_CHUNK_BLOCKS
-    has_unknown_keys: bool = False
-    receipts_by_number: bool = False
-    leaves_withdrawals_out: bool = False
+class _InFlight:
+    chunk: Chunk
+    end_block: int  # what was wanted; the chunk itself may end earlier
+    task: asyncio.Task[BlockBatch]
 
 
 class EvmRpcSource:
-    """The chain behind one endpoint. ``executor`` runs the decoding; ``network`` is the dataset's name for the
-    chain.
+    """The chain behind the nodes of ``endpoints``, which share the load and stand in for each other.
+
+    ``executor`` runs the decoding; ``network`` is the dataset's name for the chain; ``cooldowns`` carries the rests of
+    rate-limited endpoints between workers.
     """
 
-    def __init__(self, endpoint: Endpoint, *, network: str, executor: Executor) -> None:
-        self._client = RpcClient(endpoint)
-        self._network = network
+    def __init__(
+        self,
+        endpoints: Endpoint | Sequence[Endpoint],
+        *,
+        network: str,
+        executor: Executor,
+        cooldowns: CooldownStore | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        listed = [endpoints] if isinstance(endpoints, Endpoint) else list(endpoints)
+        self._pool = NodePool(listed, network=network, patience=patience, cooldowns=cooldowns)
         self._executor = executor
-        self._learned = _Learned()
+        self._learned = Learned()
+        self._leaves_withdrawals_out = False
+        self._served: OrderedDict[tuple[int, int], set[int]] = OrderedDict()
+        self._distrusted: OrderedDict[tuple[int, int], set[int]] = OrderedDict()
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._pool.close()
 
     async def chain_id(self) -> int:
-        """Return the endpoint's chain id.
+        """Return the chain id of the nodes. Those of another chain (or of another first block) are left out.
 
-        :raises AmpError: NETWORK_MISMATCH when the dataset's network is a well-known one with another id.
+        :raises AmpError: NETWORK_MISMATCH when no node is of the dataset's network; why no node can be used otherwise.
         """
-        answer = await self._client.call("eth_chainId", [])
-        try:
-            chain_id = int(answer, 16)
-        except (TypeError, ValueError):
-            raise AmpError(
-                ErrorCode.NODE_ANSWER_MALFORMED,
-                f"{self._client.endpoint.shown_url} answered eth_chainId with {answer!r}",
-                recoverable=True,
-            ) from None
-        expected = CHAIN_IDS.get(self._network)
-        if expected is not None and chain_id != expected:
-            raise AmpError(
-                ErrorCode.NETWORK_MISMATCH,
-                f"the node at {self._client.endpoint.shown_url} says it is chain {chain_id}, but network "
-                f"{self._network!r} is chain {expected}: give the provider the URL of the right chain",
-            )
-        return chain_id
+        return await self._pool.start()
 
     async def latest_block(self, *, finalized: bool) -> int | None:
-        """Return the number of the newest (finalized) block; None when the node knows none yet."""
-        tag = "finalized" if finalized else "latest"
-        header = await self._client.call("eth_getBlockByNumber", [tag, False])
-        return None if header is None else int(header["number"], 16)
+        """Return the number of the newest (finalized) block; None when the nodes know none yet."""
+        return await self._pool.latest(finalized=finalized)
+
+    def distrust(self, batch: BlockBatch) -> None:
+        """Take note that ``batch`` was not what the chain has: the next read of its blocks prefers another node."""
+        blocks = (batch.start_block, batch.end_block)
+        nodes = set[int]().union(*(nodes for served, nodes in self._served.items() if _overlap(served, blocks)))
+        _remember(self._distrusted, blocks, nodes | self._distrusted.get(blocks, set()))
+        _log.warning("node.distrusted", endpoint=batch.endpoint, start_block=blocks[0], end_block=blocks[1])
 
     async def block_hash(self, number: int) -> bytes | None:
-        """Return the hash of the block that the node has at ``number`` now; None when it has none."""
-        header = await self._client.call("eth_getBlockByNumber", [hex(number), False])
-        return None if header is None else bytes.fromhex(header["hash"].removeprefix("0x"))
+        """Return the hash of the block that a node has at ``number`` now; None when it has none."""
+        return await self._pool.block_hash(number)
 
     async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
         """Give the blocks of the range, both ends included, in ascending order, at most ``most_blocks`` at a time.
 
-        :raises AmpError: what the node did wrong, after several tries.
+        :raises AmpError: what the nodes did wrong, after several tries.
         """
-        chunks = self._chunks(start_block, end_block, most_blocks)
-        in_flight: deque[asyncio.Task[BlockBatch]] = deque()
+        if not any(node.identity for node in self._pool.nodes):
+            await self.chain_id()
+        in_flight: deque[_InFlight] = deque()
+        position = start_block
+        most_in_flight = min(_MOST_CHUNKS_IN_FLIGHT, _CHUNKS_IN_FLIGHT + len(self._pool.nodes) - 1)
         parent: BlockBatch | None = None
         try:
             while True:
-                while len(in_flight) < _CHUNKS_IN_FLIGHT and (chunk := next(chunks, None)):
-                    in_flight.append(asyncio.create_task(self._read_chunk(*chunk)))
+                while position <= end_block and len(in_flight) < most_in_flight:
+                    last = min(position + min(self._learned.chunk_blocks, most_blocks) - 1, end_block)
+                    in_flight.append(self._begin(position, last))
+                    position = last + 1
                 if not in_flight:
                     return
-                batch = await in_flight.popleft()
+                first = in_flight[0]
+                batch = await first.task
+                in_flight.popleft()
                 if parent is not None and batch.start_parent_hash != parent.end_hash:
-                    batch = await self._read_linked_chunk(batch, parent)
+                    batch = await self._read_linked(batch, parent)
+                if batch.end_block < first.end_block:
+                    start = batch.end_block + 1
+                    last = min(start + self._learned.chunk_blocks - 1, first.end_block)
+                    in_flight.appendleft(replace(self._begin(start, last), end_block=first.end_block))
                 parent = batch
                 yield batch
         finally:
-            await cancel_all(in_flight)
+            await cancel_all([each.task for each in in_flight])
 
-    def _chunks(self, start_block: int, end_block: int, most_blocks: int) -> Iterator[tuple[int, int]]:
-        """Cut the range; each next chunk has the size learned by then."""
-        position = start_block
-        while position <= end_block:
-            last = min(position + min(self._learned.chunk_blocks, most_blocks) - 1, end_block)
-            yield position, last
-            position = last + 1
+    def _begin(self, start_block: int, end_block: int) -> _InFlight:
+        chunk = self._chunk(start_block, end_block)
+        return _InFlight(chunk, end_block, asyncio.create_task(self._read(chunk)))
 
-    async def _read_linked_chunk(self, batch: BlockBatch, parent: BlockBatch) -> BlockBatch:
+    def _chunk(self, start_block: int, end_block: int, avoid: set[int] | None = None) -> Chunk:
+        blocks = (start_block, end_block)
+        distrusted = (nodes for range_, nodes in self._distrusted.items() if _overlap(range_, blocks))
+        return Chunk(
+            start_block,
+            end_block,
+            pool=self._pool,
+            learned=self._learned,
+            executor=self._executor,
+            avoid=set[int]().union(avoid or set(), *distrusted),
+        )
+
+    async def _read(self, chunk: Chunk) -> BlockBatch:
+        batch = await chunk.read()
+        nodes = {self._pool.nodes.index(node) for node in chunk.used}
+        _remember(self._served, (batch.start_block, batch.end_block), nodes)
+        self._warn_of_missing_withdrawals(chunk, batch)
+        return batch
+
+    async def _read_linked(self, batch: BlockBatch, parent: BlockBatch) -> BlockBatch:
         """Read a chunk again that does not hang on the one before it: one of the two is of another fork by now."""
-        for attempt in range(1, _CHUNK_TRIES):
-            await asyncio.sleep(_CHUNK_PAUSE_SECONDS * 2 ** (attempt - 1))
-            batch = await self._read_chunk(batch.start_block, batch.end_block)
-            if batch.start_parent_hash == parent.end_hash:
-                return batch
+        avoid = set(self._served.get((batch.start_block, batch.end_block), set()))
+        patience = self._pool.patience
+        for attempt in range(1, max(patience.answer_tries, 2 * len(self._pool.nodes))):
+            if not self._pool.others_than(avoid, batch.end_block):
+                avoid.clear()
+                await asyncio.sleep(patience.answer_pause * 2 ** (attempt - 1))
+            chunk = self._chunk(batch.start_block, batch.end_block, avoid)
+            again = await self._read(chunk)
+            if again.start_parent_hash == parent.end_hash:
+                return again
+            avoid |= {self._pool.nodes.index(node) for node in chunk.used}
         raise AmpError(
             ErrorCode.PARENT_HASH_MISMATCH,
             f"block {batch.start_block}: its parent hash is not the hash of block {parent.end_block}: "
@@ -152,67 +162,23 @@ class EvmRpcSource:
             recoverable=True,
         )
 
-    async def _read_chunk(self, start_block: int, end_block: int) -> BlockBatch:
-        for attempt in range(1, _CHUNK_TRIES + 1):
-            try:
-                return await self._fetch_chunk(start_block, end_block)
-            except AmpError as error:
-                if error.code not in _ASK_AGAIN or attempt == _CHUNK_TRIES:
-                    raise
-                _log.info("node.ask_again", code=error.code, error=error.message, attempt=attempt)
-            await asyncio.sleep(_CHUNK_PAUSE_SECONDS * 2 ** (attempt - 1))
-        raise AssertionError("unreachable")
-
-    async def _fetch_chunk(self, start_block: int, end_block: int) -> BlockBatch:
-        numbers = range(start_block, end_block + 1)
-        bodies = await _all(
-            self._client.call_raw("eth_getBlockByNumber", [hex(n), True], request_id=n) for n in numbers
-        )
-        unknown_keys = self._learned.has_unknown_keys
-        blocks = await self._decode(lambda: decode_blocks(numbers, bodies, expect_unknown_keys=unknown_keys))
-        receipts = await _all(self._receipts(blocks, position) for position in blocks.blocks_with_transactions())
-        batch = await self._decode(lambda: decode_receipts(blocks, receipts, expect_unknown_keys=unknown_keys))
-        self._learn(batch, blocks)
-        return batch
-
-    async def _receipts(self, blocks: DecodedBlocks, position: int) -> bytes:
-        """Ask for receipts by the hash of their block, so that they cannot be of another fork; by number where a node
-        knows only that.
-
-        Either way every receipt's block hash is compared when it is decoded.
-        """
-        number = blocks.numbers[position]
-        if not self._learned.receipts_by_number:
-            try:
-                return await self._client.call_raw("eth_getBlockReceipts", [blocks.hashes[position]], request_id=number)
-            except NodeError as error:
-                if error.rpc_code != INVALID_PARAMS:
-                    raise
-                self._learned.receipts_by_number = True
-        return await self._client.call_raw("eth_getBlockReceipts", [hex(number)], request_id=number)
-
-    async def _decode(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    def _learn(self, batch: BlockBatch, blocks: DecodedBlocks) -> None:
-        self._learned.has_unknown_keys |= blocks.has_unknown_keys
-        if not self._learned.leaves_withdrawals_out and pc.any(lacks_withdrawals(blocks.headers)).as_py():
-            self._learned.leaves_withdrawals_out = True
+    def _warn_of_missing_withdrawals(self, chunk: Chunk, batch: BlockBatch) -> None:
+        if chunk.lacks_withdrawals and not self._leaves_withdrawals_out:
+            self._leaves_withdrawals_out = True
             _log.warning(
                 "node.leaves_withdrawals_out",
-                endpoint=self._client.endpoint.shown_url,
+                endpoint=batch.endpoint,
                 first_block=batch.start_block,
                 mend="withdrawals has no rows for such blocks (their `extra` says so): use a node that sends them",
             )
-        bytes_per_block = batch.source_bytes / len(blocks.numbers)
-        self._learned.chunk_blocks = max(1, min(_MOST_CHUNK_BLOCKS, int(_CHUNK_BYTES / bytes_per_block)))
 
 
-async def _all(calls: Iterable[Coroutine[None, None, bytes]]) -> list[bytes]:
-    """Await all calls; the first failure cancels the others."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        await cancel_all(tasks)
-        raise
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _remember(known: OrderedDict[tuple[int, int], set[int]], blocks: tuple[int, int], nodes: set[int]) -> None:
+    known[blocks] = nodes
+    known.move_to_end(blocks)
+    while len(known) > _REMEMBERED_CHUNKS:
+        known.popitem(last=False)
