@@ -15,7 +15,7 @@ class BlockBatch:
 
     ``tables`` maps each name of :data:`ampd.chain.tables.TABLES` to its rows, sorted. ``start_parent_hash`` is the
     parent of the first block and ``end_hash`` the hash of the last one (32 bytes each); ``end_timestamp`` is in Unix
-    seconds; ``source_bytes`` counts what was decoded.
+    seconds; ``source_bytes`` counts what was decoded. ``endpoint`` names who sent it, without secrets.
     """
 
     start_block: int
@@ -25,6 +25,7 @@ class BlockBatch:
     end_timestamp: int
     tables: dict[str, pa.Table]
     source_bytes: int
+    endpoint: str = ""
 
 
 class BlockSource(Protocol):
@@ -44,6 +45,9 @@ class BlockSource(Protocol):
 
         A batch holds at most ``most_blocks``.
         """
+
+    def distrust(self, batch: BlockBatch) -> None:
+        """Hear that blocks of ``batch`` do not verify: ask another endpoint from now on, if there is one."""
 
     async def close(self) -> None:
         """Let go of connections."""

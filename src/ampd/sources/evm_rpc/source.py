@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import pyarrow.compute as pc
@@ -73,6 +73,10 @@ class EvmRpcSource:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    def distrust(self, batch: BlockBatch) -> None:
+        """Say so in the log: there is no other endpoint to ask."""
+        _log.warning("node.distrusted", endpoint=batch.endpoint, start_block=batch.start_block)
 
     async def chain_id(self) -> int:
         """Return the endpoint's chain id.
@@ -173,7 +177,7 @@ class EvmRpcSource:
         receipts = await _all(self._receipts(blocks, position) for position in blocks.blocks_with_transactions())
         batch = await self._decode(lambda: decode_receipts(blocks, receipts, expect_unknown_keys=unknown_keys))
         self._learn(batch, blocks)
-        return batch
+        return replace(batch, endpoint=self._client.endpoint.shown_url)
 
     async def _receipts(self, blocks: DecodedBlocks, position: int) -> bytes:
         """Ask for receipts by the hash of their block, so that they cannot be of another fork; by number where a node
