@@ -7,6 +7,7 @@ from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
 from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest
+from ampd.chain.sampling import VerifyMode
 from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
 from ampd.errors import AmpError, ErrorCode
@@ -52,32 +53,29 @@ def extraction_deployment(
 ) -> Deployment:
     """Return the job that extracts ``dataset`` as ``request`` wants it, after ``depends_on``.
 
-    :raises AmpError: INVALID_BODY when it would end before it starts, or asks for what is not there yet.
+    :raises AmpError: INVALID_BODY when it would end before it starts.
     """
-    if request.verify:
-        raise AmpError(
-            ErrorCode.INVALID_BODY,
-            "full verification of every block (verify) is not supported yet: deploy without it; "
-            "counts, order, links and block hashes are always checked",
-        )
     end_block = None if request.end_block is None else str(request.end_block)
     if end_block is not None and end_block.isdecimal() and int(end_block) < manifest.start_block:
         raise AmpError(
             ErrorCode.INVALID_BODY,
             f"end_block {end_block} lies before the dataset's start block {manifest.start_block}",
         )
+    job_input = {
+        "kind": _MATERIALIZE_RAW,
+        "end_block": end_block,
+        "max_writers": request.parallelism,
+        "dataset_namespace": dataset.namespace,
+        "dataset_name": dataset.name,
+        "manifest_hash": dataset.manifest_hash,
+        "verify": str(request.verify),
+    }
     return Deployment(
         kind=EXTRACTION_KIND,
         idempotency_key=extraction_key(dataset.namespace, dataset.name, dataset.manifest_hash),
-        input={
-            "kind": _MATERIALIZE_RAW,
-            "end_block": end_block,
-            "max_writers": request.parallelism,
-            "dataset_namespace": dataset.namespace,
-            "dataset_name": dataset.name,
-            "manifest_hash": dataset.manifest_hash,
-            "verify": request.verify,
-        },
+        input=job_input,
+        # Before there was verification every job had false here, whether somebody had chosen so or not.
+        earlier_inputs=() if request.verify is VerifyMode.FULL else (job_input | {"verify": False},),
         labels={VERSION_LABEL: dataset.version or dataset.revision},
         worker_selector=request.worker_id,
         priority=request.priority,

@@ -53,7 +53,7 @@ _JOB_EXAMPLE: JsonObject = {
         "dataset_namespace": "ethereum",
         "dataset_name": "mainnet",
         "manifest_hash": _HASH,
-        "verify": False,
+        "verify": "sample",
     },
     "end_block": None,
     "parallelism": 1,

@@ -77,7 +77,7 @@ def _run(arguments: Sequence[str]) -> int:
 
         configure_logging(component="ampctl")
     code = app(
-        list(arguments),
+        dataset.with_verify_mode(arguments),
         exit_on_error=False,
         print_error=False,
         result_action="return_value",

@@ -28,6 +28,7 @@ from ampd.client._models import (
     Worker,
     WorkerInfo,
 )
+from ampd.client._options import VerifyMode
 from ampd.client._sync import Ampd
 from ampd.client._transport import DEFAULT_ADMIN_URL
 
@@ -51,6 +52,7 @@ __all__ = [
     "Provider",
     "RegisteredDataset",
     "TableProgress",
+    "VerifyMode",
     "Worker",
     "WorkerInfo",
 ]

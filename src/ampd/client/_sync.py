@@ -26,7 +26,7 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions
+from ampd.client._options import JobFilterOptions, RetryOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
 
 Json = dict[str, Any]
@@ -146,7 +146,7 @@ class Datasets:
         end_block: int | str | None = None,
         parallelism: int | None = None,
         worker_id: str | None = None,
-        verify: bool | None = None,
+        verify: VerifyMode | bool | None = None,
         priority: int | None = None,
         depends_on: Sequence[int | str] = (),
         retries: int | None = None,
@@ -157,7 +157,8 @@ class Datasets:
         ``end_block``: None follows the chain; or ``"latest"``, a number, or ``"-N"`` blocks behind the latest.
         ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
         have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
-        ``retry`` says how long to wait between the tries.
+        ``retry`` says how long to wait between the tries. ``verify``: of which blocks what they commit to is
+        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full.
         """
         options = {
             "end_block": end_block,

@@ -91,7 +91,9 @@ class JobStore:
             }
             await connection.execute(sql("jobs", "redeploy_job"), redeploy)
             await set_dependencies(connection, row["id"], deployment.depends_on)
-        elif not _same_options(row, parameters) or not await _same_dependencies(connection, row["id"], deployment):
+        elif not _same_options(row, parameters, deployment) or not await _same_dependencies(
+            connection, row["id"], deployment
+        ):
             raise AmpError(
                 ErrorCode.ACTIVE_JOB_CONFLICT,
                 f"an active job (id={row['id']}) already exists for this dataset with different options; "
@@ -205,9 +207,10 @@ class JobStore:
         return await self._db.fetch_one(sql("jobs", "list_events"), parameters) is not None
 
 
-def _same_options(row: Row, wanted: dict[str, Any]) -> bool:
+def _same_options(row: Row, wanted: dict[str, Any], deployment: Deployment) -> bool:
     plain = all(row[name] == wanted[name] for name in ("worker_selector", "priority", "retries"))
-    return plain and all(row[name] == wanted[name].obj for name in ("input", "retry_policy"))
+    same_input = row["input"] in (deployment.input, *deployment.earlier_inputs)
+    return plain and same_input and row["retry_policy"] == wanted["retry_policy"].obj
 
 
 async def _same_dependencies(connection: Connection, job_id: int, deployment: Deployment) -> bool:

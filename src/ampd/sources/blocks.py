@@ -15,7 +15,8 @@ class BlockBatch:
 
     ``tables`` maps each name of :data:`ampd.chain.tables.TABLES` to its rows, sorted. ``start_parent_hash`` is the
     parent of the first block and ``end_hash`` the hash of the last one (32 bytes each); ``end_timestamp`` is in Unix
-    seconds; ``source_bytes`` counts what was decoded. ``endpoint`` names who sent it, without secrets.
+    seconds; ``source_bytes`` counts what was decoded. ``endpoint`` is the URL that the blocks came from, without
+    secrets; several, with commas, when one stood in for another.
     """
 
     start_block: int
@@ -47,7 +48,7 @@ class BlockSource(Protocol):
         """
 
     def distrust(self, batch: BlockBatch) -> None:
-        """Hear that blocks of ``batch`` do not verify: ask another endpoint from now on, if there is one."""
+        """Take note that ``batch`` was not what the chain has: the next read of its blocks prefers another endpoint."""
 
     async def close(self) -> None:
         """Let go of connections."""
