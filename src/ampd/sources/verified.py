@@ -118,7 +118,7 @@ class VerifiedSource:
                         fetching = asyncio.ensure_future(anext(batches, None))
                     await _first_of(fetching, checking[0][1] if checking else None)
                     if checking and checking[0][1].done():
-                        yield _settled(*checking.popleft())
+                        yield self._settled(*checking.popleft())
                     elif fetching is not None and fetching.done():
                         # A source's error waits its turn: what came before it is given first.
                         if checking and fetching.exception() is not None:
@@ -133,14 +133,7 @@ class VerifiedSource:
                 await cancel_all([task for _, task in checking] + ([] if fetching is None else [fetching]))
 
     async def _verify(self, batch: BlockBatch) -> Verification:
-        outcome = await asyncio.get_running_loop().run_in_executor(self._executor, self._outcome_of, batch)
-        for one in outcome.not_checked:
-            if (one.commitment, one.reason) not in self._told:
-                self._told.add((one.commitment, one.reason))
-                _log.warning(
-                    "block.not_checked", first_block=one.block_num, commitment=one.commitment, reason=one.reason
-                )
-        return outcome
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._outcome_of, batch)
 
     def _outcome_of(self, batch: BlockBatch) -> Verification:
         if self._mode is VerifyMode.FULL:
@@ -148,6 +141,18 @@ class VerifiedSource:
             return verify_blocks(batch.tables, network=self._network, expected=expected)
         sample = sampled_blocks(batch.start_block, batch.end_block, self._chance)
         return verify_blocks(batch.tables, network=self._network, sample=sample)
+
+    def _settled(self, batch: BlockBatch, checked: asyncio.Task[Verification]) -> BlockBatch:
+        outcome = checked.result()
+        if outcome.violations:
+            raise _Broken(batch, outcome)
+        for one in outcome.not_checked:
+            if (one.commitment, one.reason) not in self._told:
+                self._told.add((one.commitment, one.reason))
+                _log.warning(
+                    "block.not_checked", first_block=one.block_num, commitment=one.commitment, reason=one.reason
+                )
+        return batch
 
     def _blame(self, broken: _Broken, fetches: int) -> None:
         """Make the source try elsewhere.
@@ -172,13 +177,6 @@ class VerifiedSource:
         _log.warning("block.broken", endpoint=endpoint, fetches=fetches, **first.to_json())
         self._mode = VerifyMode.FULL
         self._source.distrust(broken.batch)
-
-
-def _settled(batch: BlockBatch, checked: asyncio.Task[Verification]) -> BlockBatch:
-    outcome = checked.result()
-    if outcome.violations:
-        raise _Broken(batch, outcome)
-    return batch
 
 
 async def _first_of(*tasks: asyncio.Task[Any] | None) -> None:
