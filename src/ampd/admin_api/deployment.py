@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest
+from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest, VerifyRequest
 from ampd.chain.sampling import VerifyMode
 from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
@@ -14,9 +14,12 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Dependency, Deployment, RetryPolicy
 
 EXTRACTION_KIND: Final = "extraction"
+VERIFICATION_KIND: Final = "verification"
 # How the dataset was named by the deploy: its version, or else the revision that was given.
 VERSION_LABEL: Final = "dataset_version"
 _MATERIALIZE_RAW: Final = "materialize-raw"
+# An object store may be away for a while. Each try goes on where the one before it stopped.
+_VERIFICATION_RETRIES: Final = 5
 
 
 def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
@@ -82,6 +85,39 @@ def extraction_deployment(
         retries=request.retries,
         retry_policy=None if request.retry is None else _retry_policy(request.retry),
         depends_on=depends_on,
+    )
+
+
+def verification_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, request: VerifyRequest) -> Deployment:
+    """Return the job that verifies the lake of ``dataset`` as ``request`` wants it: one per manifest, like extraction.
+
+    :raises AmpError: INVALID_BODY when there is nothing that could be verified.
+    """
+    first = manifest.start_block if request.start_block is None else request.start_block
+    if first < manifest.start_block:
+        message = f"start_block {first} lies before the dataset's start block {manifest.start_block}"
+        raise AmpError(ErrorCode.INVALID_BODY, message)
+    if request.end_block is not None and request.end_block < first:
+        raise AmpError(ErrorCode.INVALID_BODY, f"end_block {request.end_block} lies before block {first}")
+    if "blocks" not in manifest.table_names:
+        message = "the dataset has no table 'blocks', whose hashes all other rows are verified against"
+        raise AmpError(ErrorCode.INVALID_BODY, message)
+    named = f"{VERIFICATION_KIND}:{dataset.namespace}/{dataset.name}@{dataset.manifest_hash}"
+    return Deployment(
+        kind=VERIFICATION_KIND,
+        idempotency_key=sha256(named.encode()).hexdigest(),
+        input={
+            "kind": VERIFICATION_KIND,
+            "start_block": None if request.start_block is None else str(request.start_block),
+            "end_block": None if request.end_block is None else str(request.end_block),
+            "dataset_namespace": dataset.namespace,
+            "dataset_name": dataset.name,
+            "manifest_hash": dataset.manifest_hash,
+        },
+        labels={VERSION_LABEL: dataset.version or dataset.revision},
+        worker_selector=request.worker_id,
+        priority=request.priority,
+        retries=_VERIFICATION_RETRIES,
     )
 
 

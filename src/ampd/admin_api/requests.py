@@ -191,6 +191,23 @@ class DeployRequest(_Strict):
     retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
 
 
+class VerifyRequest(_Strict):
+    """Body of a verification; everything is optional."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"start_block": 17000000, "end_block": 17999999}]})
+
+    start_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
+        default=None, description="null: the dataset's first block"
+    )
+    end_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
+        default=None, description="null: the last block that the lake has when the job starts"
+    )
+    worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
+        default=None, description="the worker that must run it: its id, or a prefix and '*'"
+    )
+    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+
+
 class RegisterDatasetRequest(_Strict):
     """Body of POST /datasets. ``manifest`` is a manifest, or the hash of a registered one."""
 

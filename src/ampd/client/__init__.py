@@ -25,6 +25,7 @@ from ampd.client._models import (
     Provider,
     RegisteredDataset,
     TableProgress,
+    VerificationReport,
     Worker,
     WorkerInfo,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Provider",
     "RegisteredDataset",
     "TableProgress",
+    "VerificationReport",
     "VerifyMode",
     "Worker",
     "WorkerInfo",

@@ -174,6 +174,23 @@ class AsyncDatasets:
         }
         return await self._send(_calls.deploy_dataset(reference, options))
 
+    async def verify(
+        self,
+        reference: str,
+        *,
+        start_block: int | None = None,
+        end_block: int | None = None,
+        worker_id: str | None = None,
+        priority: int | None = None,
+    ) -> int:
+        """Start the verification of what the lake has of a dataset, and return the id of its job.
+
+        Blocks: from the dataset's first to the last that the lake has, unless given. :meth:`wait` for the job, then
+        its progress has what was found (``verification``); it is FAILED when something does not hold.
+        """
+        options = {"start_block": start_block, "end_block": end_block, "worker_id": worker_id, "priority": priority}
+        return await self._send(_calls.verify_dataset(reference, options))
+
     async def list(self) -> builtins.list[DatasetSummary]:
         """Return all datasets."""
         return await self._send(_calls.list_datasets())

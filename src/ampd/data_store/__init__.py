@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.leftovers import Leftovers
 from ampd.data_store.range_store import (
     Cost,
@@ -35,6 +36,8 @@ __all__ = [
     "OpenPlan",
     "PlanView",
     "PlannedRange",
+    "LakeFile",
+    "LakeFiles",
     "ProgressSummary",
     "RangeLease",
     "RangeState",

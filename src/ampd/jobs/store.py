@@ -112,6 +112,11 @@ class JobStore:
             raise AmpError(ErrorCode.JOB_NOT_FOUND, f"job '{job_id}' not found", context={"job_id": job_id})
         return rows[0]
 
+    async def last_progress(self, job_id: int) -> dict[str, Any]:
+        """Return what the handler said last of its progress in this execution; empty when it said nothing yet."""
+        row = await self._db.fetch_one(sql("jobs", "read_progress"), {"job_id": job_id})
+        return {} if row is None else row["data"]
+
     async def list_page(self, wanted: JobFilter, *, limit: int) -> tuple[list[Job], bool]:
         """Return at most ``limit`` of the ``wanted`` jobs, the newest first, and whether there are more."""
         jobs = await self._list(wanted, limit=limit + 1)
