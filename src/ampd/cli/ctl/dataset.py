@@ -20,15 +20,18 @@ app = App(
 NOTHING: list[str] = []
 
 
+_MODES = [[mode] for mode in get_args(VerifyMode)]
+
+
 def with_verify_mode(arguments: Sequence[str]) -> list[str]:
     """Return ``arguments`` with ``full`` after a ``--verify`` that stands alone.
 
     A reference has a slash in it: it is never taken for a mode.
     """
     complete: list[str] = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for place, argument in enumerate(arguments):
         complete.append(argument)
-        if argument == "--verify" and following not in get_args(VerifyMode):
+        if argument == "--verify" and [*arguments[place + 1 : place + 2]] not in _MODES:
             complete.append("full")
     return complete
 
