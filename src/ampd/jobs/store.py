@@ -123,7 +123,7 @@ class JobStore:
         return jobs[:limit], len(jobs) > limit
 
     async def list_of_dataset(self, namespace: str, name: str, manifest_hash: str) -> list[Job]:
-        """Return the jobs of a dataset's manifest, the newest first. There is one, unless it was removed."""
+        """Return the jobs of a dataset's manifest, the newest first: one of each kind, unless it was removed."""
         wanted = JobFilter(dataset_namespace=namespace, dataset_name=name, manifest_hash=manifest_hash)
         return await self._list(wanted, limit=1000)
 

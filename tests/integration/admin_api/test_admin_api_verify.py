@@ -131,6 +131,9 @@ async def test_a_verification_is_a_job_of_its_own_beside_the_extraction(cluster:
     assert (job["manifest_hash"], job["end_block"], job["descriptor"]["start_block"]) == (manifest_hash, "130", "120")
     listed = (await cluster.api.get("/jobs?kind=verification")).json()["jobs"]
     assert [each["id"] for each in listed] == [job_id]
+    for path in ("/jobs?dataset=ethereum/mainnet", "/datasets/ethereum/mainnet/versions/latest/jobs"):
+        jobs = (await cluster.api.get(path)).json()["jobs"]
+        assert [each["id"] for each in jobs] == [job_id, extraction], path
     assert await _start_verification(cluster, start_block=120, end_block=130, priority=3) == job_id
     assert error(await cluster.api.post(VERIFY)) == (409, "ACTIVE_JOB_CONFLICT")
 
