@@ -25,7 +25,7 @@ from ampd.data_store import (
 )
 from ampd.datasets import DatasetStore, generate_manifest
 from ampd.errors import AmpError, ErrorCode
-from ampd.extraction import VerificationHandler
+from ampd.extraction import VerificationHandler, lake_walk
 from ampd.extraction.lake_report import LakeReport
 from ampd.jobs import JobContext, Lease
 from ampd.metadata_db import MetadataDb
@@ -290,6 +290,18 @@ async def test_a_gap_between_segments_is_named_once(scene: Scene) -> None:
     assert {one["table"] for one in findings} == {"blocks", "transactions", "logs", "withdrawals"}
     assert f"{B[0]} to {B[1]}" in findings[0]["detail"]
     assert (report.verified_blocks, report.skipped_blocks) == (6, 3)
+
+
+async def test_the_way_is_the_same_when_files_and_gaps_are_longer_than_what_is_listed_at_a_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_walk, "_WINDOW_BLOCKS", 2)
+    await scene.write(A, C)
+    findings, report = await scene.fails()
+    assert [(one["block"], one["commitment"]) for one in findings] == [(B[0], "block_coverage")] * 4, "each table once"
+    assert (report.verified_blocks, report.skipped_blocks) == (6, 3)
+    await scene.write(B)
+    assert (await scene.holds(100)).verified_blocks == 9
 
 
 async def test_blocks_that_one_table_lacks_are_named(scene: Scene) -> None:
