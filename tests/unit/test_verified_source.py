@@ -257,6 +257,16 @@ async def test_a_verified_batch_does_not_wait_for_the_next_one(batches: list[Blo
     assert inner.closed == 1, "the source is let go of, also while it is waited for"
 
 
+async def test_who_reads_may_be_cancelled_while_it_waits(batches: list[BlockBatch], executor: Executor) -> None:
+    inner = Scripted([[asyncio.Event(), *batches]])
+    waiting = asyncio.ensure_future(anext(over(inner, executor).read(FIRST_BLOCK, LAST_BLOCK, most_blocks=9)))
+    await asyncio.wait_for(inner.asked.wait(), 20)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert inner.closed == 1
+
+
 class Held(ThreadPoolExecutor):
     """Begins no work before it is let."""
 
