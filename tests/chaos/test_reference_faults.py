@@ -192,7 +192,7 @@ class TestTheSameDeployAgain:
     def test_is_the_same_job_however_it_is_written_and_needs_no_worker(self, stage: Scene) -> None:
         """Fault 4: the text was compared, so that every one was a conflict; and a worker was chosen first."""
         url = f"{stage.url}/datasets/{stage.dataset()}/versions/1.0.0/deploy"
-        turned = dict(reversed(OPTIONS.items())) | {"end_block": BLOCK + 3, "verify": False}
+        turned = dict(reversed(OPTIONS.items())) | {"end_block": BLOCK + 3, "verify": "sample"}
         answers = [httpx.post(url, json=options) for options in (OPTIONS, turned, OPTIONS)]
         assert [answer.status_code for answer in answers] == [202] * 3
         (job_id,) = {answer.json()["job_id"] for answer in answers}
@@ -207,6 +207,7 @@ class TestTheSameDeployAgain:
             {"priority": 8},
             {"retries": None},
             {"retry": {}},
+            {"verify": False},
         ],
         ids=lambda changed: next(iter(changed)),
     )

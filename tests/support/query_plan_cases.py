@@ -194,12 +194,14 @@ async def handing_back_what_was_assigned(engine: Engine) -> None:
     assert all(await asyncio.gather(*(leased.unassign(lease_of(job_id)) for job_id in ASSIGNED)))
 
 
-@reads(lock_lease=1, note_success=1, report_progress=2)
+@reads(lock_lease=1, note_success=1, report_progress=2, read_progress=2)
 async def getting_on_with_a_job(engine: Engine) -> None:
     lease = lease_of(RUNNING[3])
     await hold_lease(engine.connection, lease)
     await note_success(engine.connection, lease)
     assert await engine.leased.report_progress(lease, {"end_block": 7})
+    assert await engine.leased.last_progress(lease) == {"end_block": 7}
+    assert await engine.store.last_progress(RUNNING[3]) == {"end_block": 7}
 
 
 # What an operator asks for.

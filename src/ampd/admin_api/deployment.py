@@ -6,16 +6,20 @@ from hashlib import sha256
 from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest
+from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest, VerifyRequest
+from ampd.chain.sampling import VerifyMode
 from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Dependency, Deployment, RetryPolicy
 
 EXTRACTION_KIND: Final = "extraction"
+VERIFICATION_KIND: Final = "verification"
 # How the dataset was named by the deploy: its version, or else the revision that was given.
 VERSION_LABEL: Final = "dataset_version"
 _MATERIALIZE_RAW: Final = "materialize-raw"
+# An object store may be away for a while. Each try goes on where the one before it stopped.
+_VERIFICATION_RETRIES: Final = 5
 
 
 def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
@@ -52,38 +56,68 @@ def extraction_deployment(
 ) -> Deployment:
     """Return the job that extracts ``dataset`` as ``request`` wants it, after ``depends_on``.
 
-    :raises AmpError: INVALID_BODY when it would end before it starts, or asks for what is not there yet.
+    :raises AmpError: INVALID_BODY when it would end before it starts.
     """
-    if request.verify:
-        raise AmpError(
-            ErrorCode.INVALID_BODY,
-            "full verification of every block (verify) is not supported yet: deploy without it; "
-            "counts, order, links and block hashes are always checked",
-        )
     end_block = None if request.end_block is None else str(request.end_block)
     if end_block is not None and end_block.isdecimal() and int(end_block) < manifest.start_block:
         raise AmpError(
             ErrorCode.INVALID_BODY,
             f"end_block {end_block} lies before the dataset's start block {manifest.start_block}",
         )
+    job_input = {
+        "kind": _MATERIALIZE_RAW,
+        "end_block": end_block,
+        "max_writers": request.parallelism,
+        "dataset_namespace": dataset.namespace,
+        "dataset_name": dataset.name,
+        "manifest_hash": dataset.manifest_hash,
+        "verify": str(request.verify),
+    }
     return Deployment(
         kind=EXTRACTION_KIND,
         idempotency_key=extraction_key(dataset.namespace, dataset.name, dataset.manifest_hash),
-        input={
-            "kind": _MATERIALIZE_RAW,
-            "end_block": end_block,
-            "max_writers": request.parallelism,
-            "dataset_namespace": dataset.namespace,
-            "dataset_name": dataset.name,
-            "manifest_hash": dataset.manifest_hash,
-            "verify": request.verify,
-        },
+        input=job_input,
+        # Before there was verification every job had false here, whether somebody had chosen so or not.
+        earlier_inputs=() if request.verify is VerifyMode.FULL else (job_input | {"verify": False},),
         labels={VERSION_LABEL: dataset.version or dataset.revision},
         worker_selector=request.worker_id,
         priority=request.priority,
         retries=request.retries,
         retry_policy=None if request.retry is None else _retry_policy(request.retry),
         depends_on=depends_on,
+    )
+
+
+def verification_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, request: VerifyRequest) -> Deployment:
+    """Return the job that verifies the lake of ``dataset`` as ``request`` wants it: one per manifest, like extraction.
+
+    :raises AmpError: INVALID_BODY when there is nothing that could be verified.
+    """
+    first = manifest.start_block if request.start_block is None else request.start_block
+    if first < manifest.start_block:
+        message = f"start_block {first} lies before the dataset's start block {manifest.start_block}"
+        raise AmpError(ErrorCode.INVALID_BODY, message)
+    if request.end_block is not None and request.end_block < first:
+        raise AmpError(ErrorCode.INVALID_BODY, f"end_block {request.end_block} lies before block {first}")
+    if "blocks" not in manifest.table_names:
+        message = "the dataset has no table 'blocks', whose hashes all other rows are verified against"
+        raise AmpError(ErrorCode.INVALID_BODY, message)
+    named = f"{VERIFICATION_KIND}:{dataset.namespace}/{dataset.name}@{dataset.manifest_hash}"
+    return Deployment(
+        kind=VERIFICATION_KIND,
+        idempotency_key=sha256(named.encode()).hexdigest(),
+        input={
+            "kind": VERIFICATION_KIND,
+            "start_block": None if request.start_block is None else str(request.start_block),
+            "end_block": None if request.end_block is None else str(request.end_block),
+            "dataset_namespace": dataset.namespace,
+            "dataset_name": dataset.name,
+            "manifest_hash": dataset.manifest_hash,
+        },
+        labels={VERSION_LABEL: dataset.version or dataset.revision},
+        worker_selector=request.worker_id,
+        priority=request.priority,
+        retries=_VERIFICATION_RETRIES,
     )
 
 

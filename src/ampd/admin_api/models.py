@@ -53,7 +53,7 @@ _JOB_EXAMPLE: JsonObject = {
         "dataset_namespace": "ethereum",
         "dataset_name": "mainnet",
         "manifest_hash": _HASH,
-        "verify": False,
+        "verify": "sample",
     },
     "end_block": None,
     "parallelism": 1,
@@ -164,8 +164,51 @@ _PROGRESS_EXAMPLE: JsonObject = {
 }
 
 
+class NotCheckedBody(BaseModel):
+    """What could not be recomputed, why, and of how many blocks."""
+
+    commitment: str
+    reason: str
+    blocks: int
+
+
+class VerificationBody(BaseModel):
+    """What a verification has found in the blocks before ``next_block``."""
+
+    model_config = _example(
+        {
+            "start_block": 17686110,
+            "end_block": 17686132,
+            "next_block": 17686133,
+            "verified_blocks": 23,
+            "broken_blocks": 0,
+            "skipped_blocks": 0,
+            "violation_count": 0,
+            "violations": [],
+            "not_checked": [
+                {"commitment": "withdrawals_root", "reason": "the node left the withdrawals out", "blocks": 23}
+            ],
+        }
+    )
+
+    start_block: int
+    end_block: int
+    next_block: int
+    verified_blocks: int
+    broken_blocks: int
+    skipped_blocks: int = Field(description="blocks that could not be read: a file is missing or damaged")
+    violation_count: int
+    violations: list[JsonObject] = Field(
+        description="the first 20: block, commitment, detail and, where known, row, stated, computed, table, file"
+    )
+    not_checked: list[NotCheckedBody]
+
+
 class ProgressBody(BaseModel):
-    """How far a job is. ``detail`` repeats ``last_error`` for a FAILED job and is absent otherwise."""
+    """How far a job is. ``detail`` repeats ``last_error`` for a FAILED job and is absent otherwise.
+
+    ``verification`` is there for jobs of that kind, once they have begun.
+    """
 
     model_config = _example(_PROGRESS_EXAMPLE)
 
@@ -179,6 +222,7 @@ class ProgressBody(BaseModel):
     gaps_truncated: bool = Field(description="true when a table has more gaps than the 100 that are shown")
     last_error: JsonObject | None
     detail: JsonObject | None = None
+    verification: VerificationBody | None = None
 
 
 class JobEventBody(BaseModel):

@@ -20,6 +20,7 @@ from ampd.admin_api.models import (
     RegisteredDatasetBody,
     SpecialTagsBody,
     TableProgressBody,
+    VerificationBody,
     WorkerBody,
     WorkerInfoBody,
 )
@@ -91,7 +92,7 @@ def _dataset_of(job: Job) -> JobDataset | None:
 
 def progress_body(job: Job, tables: dict[str, TableProgress], summary: ProgressSummary) -> ProgressBody:
     """Return the seeds' progress, with rates, gaps and the last error beside it."""
-    failed = {"detail": job.last_error} if job.state is JobState.FAILED else {}
+    failed: dict[str, Any] = {"detail": job.last_error} if job.state is JobState.FAILED else {}
     return ProgressBody(
         job_id=job.id,
         job_status=str(job.state),
@@ -104,6 +105,16 @@ def progress_body(job: Job, tables: dict[str, TableProgress], summary: ProgressS
         last_error=job.last_error,
         **failed,
     )
+
+
+def verification_progress_body(job: Job, report: dict[str, Any]) -> ProgressBody:
+    """Return how far a verification is; ``report`` is what it said last, empty before it has begun."""
+    rate = report.get("blocks_per_second")
+    left = report["end_block"] - report["next_block"] + 1 if report else 0
+    body = progress_body(job, {}, ProgressSummary(report.get("end_block"), rate, round(left / rate) if rate else None))
+    if report:
+        body.verification = VerificationBody.model_validate(report)
+    return body
 
 
 def _table_progress_body(table: TableProgress) -> TableProgressBody:

@@ -14,13 +14,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    WithJsonSchema,
     model_validator,
 )
 
+from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
 from ampd.errors import AmpError
 from ampd.jobs import validate_node_id
 
@@ -150,6 +151,13 @@ class RetryRequest(_Strict):
     )
 
 
+Verify = Annotated[
+    VerifyMode,
+    BeforeValidator(VerifyMode.parse),
+    WithJsonSchema({"enum": [*VerifyMode, False, True], "default": str(DEFAULT_MODE)}),
+]
+
+
 class DeployRequest(_Strict):
     """Body of a deploy; everything is optional."""
 
@@ -166,9 +174,10 @@ class DeployRequest(_Strict):
     worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
         default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
-    verify: StrictBool = Field(
-        default=False,
-        description="check every block against its commitments (not supported yet: only false is taken)",
+    verify: Verify = Field(
+        default=DEFAULT_MODE,
+        description="recompute what blocks commit to before they are written: of no block, of a sample of every batch, "
+        "or of every block; false is off, true is full",
     )
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
     depends_on: list[StrictStr | Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(
@@ -180,6 +189,23 @@ class DeployRequest(_Strict):
         default=None, description="how often a failure that may pass is tried again; null: without limit"
     )
     retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
+
+
+class VerifyRequest(_Strict):
+    """Body of a verification; everything is optional."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"start_block": 17000000, "end_block": 17999999}]})
+
+    start_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
+        default=None, description="null: the dataset's first block"
+    )
+    end_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
+        default=None, description="null: the last block that the lake has when the job starts"
+    )
+    worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
+        default=None, description="the worker that must run it: its id, or a prefix and '*'"
+    )
+    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
 
 
 class RegisterDatasetRequest(_Strict):

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ampd.chain.amounts import Amounts
 from ampd.chain.byte_columns import Integers, Mask
-from ampd.chain.commitments import Commitment, Findings, more_rows
+from ampd.chain.commitments import Commitment, Findings, Values, more_rows
 
 Numbers = npt.NDArray[np.uint64]
 
@@ -111,22 +111,35 @@ class BlockRows:
         """Return the number of the block at this position."""
         return int(self.numbers[block])
 
-    def broken(self, block: int, commitment: Commitment, detail: str) -> None:
+    def broken(
+        self, block: int, commitment: Commitment, detail: str, values: Values | None = None, *, row: int | None = None
+    ) -> None:
         """Note that ``commitment`` does not hold for the block at this position."""
-        self.findings.broken(self.number_of(block), commitment, detail)
+        self.findings.broken(self.number_of(block), commitment, detail, values, row=row)
 
     def unknown(self, block: int, commitment: Commitment, reason: str) -> None:
         """Note that ``commitment`` cannot be recomputed for the block at this position."""
         self.findings.unknown(self.number_of(block), commitment, reason)
 
-    def note(self, rows: Rows, bad: Mask, commitment: Commitment, describe: Callable[[int], str]) -> None:
-        """Note ``commitment`` once for each block with a bad row; ``describe`` tells of the first such row."""
+    def note(
+        self,
+        rows: Rows,
+        bad: Mask,
+        commitment: Commitment,
+        describe: Callable[[int], str],
+        values: Callable[[int], Values] | None = None,
+    ) -> None:
+        """Note ``commitment`` once for each block with a bad row; ``describe`` tells of the first such row, ``values``
+        what it states and what was computed.
+        """
         if not bad.any():
             return
         (places,) = np.nonzero(bad)
         owners, firsts, counts = np.unique(rows.block[places], return_index=True, return_counts=True)
         for block, first, count in zip(owners.tolist(), firsts.tolist(), counts.tolist(), strict=True):
-            self.broken(block, commitment, describe(int(places[first])) + more_rows(count))
+            row = int(places[first])
+            both = None if values is None else values(row)
+            self.broken(block, commitment, describe(row) + more_rows(count), both, row=int(rows.within[row]))
 
 
 def _object(text: str | None) -> dict[str, Any]:

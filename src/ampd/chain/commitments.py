@@ -47,13 +47,37 @@ class Commitment(StrEnum):
     """What :mod:`ampd.chain.tables` says of values and nulls."""
 
 
+# What is stated and what is computed.
+Values = tuple[object, object]
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A commitment that does not hold in a block. ``detail`` says which row, what was expected and what was found."""
+    """A commitment that does not hold in a block. ``detail`` says in words what is wrong.
+
+    ``row`` is the place, from 0, of the first wrong row among those of its block in the table that ``detail`` names;
+    None when the block as a whole is wrong. ``stated`` is what is written there, ``computed`` what the other columns
+    give; None where there are no two values to compare.
+    """
 
     block_num: int
     commitment: Commitment
     detail: str
+    row: int | None = None
+    stated: str | None = None
+    computed: str | None = None
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return what is known of it, as JSON values."""
+        values: dict[str, str | int | None] = {
+            "block": self.block_num,
+            "commitment": str(self.commitment),
+            "row": self.row,
+            "stated": self.stated,
+            "computed": self.computed,
+            "detail": self.detail,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +105,18 @@ class Findings:
     violations: list[Violation] = field(default_factory=list)
     not_checked: list[NotChecked] = field(default_factory=list)
 
-    def broken(self, block_num: int, commitment: Commitment, detail: str) -> None:
-        """Note that ``commitment`` does not hold."""
-        self.violations.append(Violation(block_num, commitment, detail))
+    def broken(
+        self,
+        block_num: int,
+        commitment: Commitment,
+        detail: str,
+        values: Values | None = None,
+        *,
+        row: int | None = None,
+    ) -> None:
+        """Note that ``commitment`` does not hold; ``values`` are the stated and the computed one."""
+        stated, computed = (None if value is None else str(value) for value in values or (None, None))
+        self.violations.append(Violation(block_num, commitment, detail, row, stated, computed))
 
     def unknown(self, block_num: int, commitment: Commitment, reason: str) -> None:
         """Note, once per block and reason, that ``commitment`` cannot be recomputed."""

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ampd.chain.block_rows import BlockRows, Numbers, Rows
 from ampd.chain.byte_columns import Integers, Mask, valid_mask
-from ampd.chain.commitments import Commitment, hex_text
+from ampd.chain.commitments import Commitment, Values, hex_text
 from ampd.chain.header_checks import amount
 from ampd.chain.keccak import keccak256
 from ampd.chain.rlp import rlp_bytes, rlp_integer, rlp_list
@@ -52,14 +52,20 @@ def _check_gas(blocks: BlockRows, transactions: Rows, counted: Mask) -> None:
         steps = f"from {before[row]} to {cumulative[row]}"
         return f"transaction {transactions.within[row]} used {own[row]}, cumulative gas goes {steps}"
 
-    blocks.note(transactions, bad, Commitment.GAS_USED, describe)
+    blocks.note(
+        transactions, bad, Commitment.GAS_USED, describe, lambda row: (own[row], _step(before, cumulative, row))
+    )
     totals = np.zeros(len(blocks.numbers), dtype=np.uint64)
     rows = np.flatnonzero(counted)
     totals[transactions.block[rows]] = cumulative[rows]  # the last one stays
     for block, values in enumerate(blocks.header_values):
         if totals[block] != values["gas_used"] and not amsterdam[block]:
             detail = f"its transactions used {totals[block]}, its header says {values['gas_used']}"
-            blocks.broken(block, Commitment.GAS_USED, detail)
+            blocks.broken(block, Commitment.GAS_USED, detail, (values["gas_used"], totals[block]))
+
+
+def _step(before: Numbers, after: Numbers, row: int) -> int:
+    return int(after[row]) - int(before[row])
 
 
 def _check_blob_gas(blocks: BlockRows, transactions: Rows, kinds: Integers) -> None:
@@ -78,18 +84,19 @@ def _check_blob_gas(blocks: BlockRows, transactions: Rows, kinds: Integers) -> N
             blocks.unknown(block, Commitment.BLOB_GAS, _FOOTPRINT)
         else:
             detail = f"its transactions used {totals[block]} of blob gas, its header says {stated}"
-            blocks.broken(block, Commitment.BLOB_GAS, detail)
+            blocks.broken(block, Commitment.BLOB_GAS, detail, (stated, totals[block]))
 
 
 def _check_blob_rows(blocks: BlockRows, transactions: Rows, blob_rows: Mask, own: Numbers) -> None:
     """Blob gas follows from the number of blobs; all of a block pay one price, which none exceeds its limit."""
     hashes = pc.list_value_length(transactions.column("blob_versioned_hashes")).fill_null(0).to_numpy()
-    bad = blob_rows & (own != hashes.astype(np.uint64) * _GAS_PER_BLOB)
+    due = hashes.astype(np.uint64) * _GAS_PER_BLOB
+    bad = blob_rows & (own != due)
 
     def wrong_gas(row: int) -> str:
         return f"transaction {transactions.within[row]} used {own[row]} of blob gas for {hashes[row]} blobs"
 
-    blocks.note(transactions, bad, Commitment.BLOB_GAS, wrong_gas)
+    blocks.note(transactions, bad, Commitment.BLOB_GAS, wrong_gas, lambda row: (own[row], due[row]))
     price, limit = transactions.amounts("blob_gas_price"), transactions.amounts("max_fee_per_blob_gas")
     block_prices: dict[int, int] = {}
     bad = np.zeros(len(transactions), dtype=np.bool_)
@@ -104,7 +111,11 @@ def _check_blob_rows(blocks: BlockRows, transactions: Rows, blob_rows: Mask, own
         what = "has another blob gas price than the block, or one above its limit"
         return f"transaction {transactions.within[row]} {what}"
 
-    blocks.note(transactions, bad, Commitment.BLOB_GAS, wrong_price)
+    def values(row: int) -> Values:
+        paid, common = price.exact(row), block_prices[int(transactions.block[row])]
+        return paid, limit.exact(row) if paid == common else common
+
+    blocks.note(transactions, bad, Commitment.BLOB_GAS, wrong_price, values)
 
 
 def _check_prices(blocks: BlockRows, transactions: Rows, kinds: Integers, standard: Mask) -> None:
@@ -118,9 +129,14 @@ def _check_prices(blocks: BlockRows, transactions: Rows, kinds: Integers, standa
     has_fees = kinds >= _FIRST_TYPE_WITH_FEES
     bad = own.low != np.where(has_fees, np.minimum(limit.low, base + tip.low), price.low)
     is_long = own.is_long | price.is_long | limit.is_long | tip.is_long | (base >= _LONG_AMOUNT)
+
+    def due(row: int) -> int:
+        if not has_fees[row]:
+            return price.exact(row)
+        return min(limit.exact(row), base_fees[int(transactions.block[row])] + tip.exact(row))
+
     for row in np.flatnonzero(standard & is_long).tolist():
-        highest = base_fees[int(transactions.block[row])] + tip.exact(row)
-        bad[row] = own.exact(row) != (min(limit.exact(row), highest) if has_fees[row] else price.exact(row))
+        bad[row] = own.exact(row) != due(row)
     # Arbitrum's blocks name the root of their messages; the sequencer there takes no tip.
     bad &= ~(blocks.has_extra("sendRoot")[transactions.block] & (own.low == base) & ~own.is_long)
     bad = (bad | ~own.present) & standard
@@ -130,7 +146,10 @@ def _check_prices(blocks: BlockRows, transactions: Rows, kinds: Integers, standa
         what = "its fees and the base fee give another price"
         return f"transaction {transactions.within[row]} paid {own.exact(row)}, {what}"
 
-    blocks.note(transactions, bad, Commitment.EFFECTIVE_GAS_PRICE, describe)
+    def values(row: int) -> Values:
+        return own.exact(row) if own.present[row] else None, due(row)
+
+    blocks.note(transactions, bad, Commitment.EFFECTIVE_GAS_PRICE, describe, values)
 
 
 def _rows_without_price(blocks: BlockRows, transactions: Rows, priced: Mask, standard: Mask) -> Mask:
@@ -149,12 +168,14 @@ def _check_contracts(blocks: BlockRows, transactions: Rows, standard: Mask) -> N
     created = transactions.column("contract_address")
     bad = valid_mask(created) & ~creates
     nonces = transactions.numbers("nonce")
+    due: dict[int, bytes] = {}
     for row in np.flatnonzero(creates).tolist():
         if not standard[row]:
             blocks.unknown(int(transactions.block[row]), Commitment.CONTRACT_ADDRESS, _OTHER_NONCE)
             continue
         sender = transactions.column("from")[row].as_py()
         expected = keccak256(rlp_list([rlp_bytes(sender or b""), rlp_integer(int(nonces[row]))]))[-_ADDRESS_BYTES:]
+        due[row] = expected
         stated = created[row].as_py()
         # Some nodes name no address when the creation failed.
         failed = transactions.column("status")[row].as_py() is False
@@ -164,4 +185,7 @@ def _check_contracts(blocks: BlockRows, transactions: Rows, standard: Mask) -> N
         what = f"names the created address {hex_text(created[row].as_py())}"
         return f"transaction {transactions.within[row]} {what}, its sender, nonce and recipient give another"
 
-    blocks.note(transactions, bad, Commitment.CONTRACT_ADDRESS, describe)
+    def values(row: int) -> Values:
+        return hex_text(created[row].as_py()), hex_text(due.get(row))
+
+    blocks.note(transactions, bad, Commitment.CONTRACT_ADDRESS, describe, values)

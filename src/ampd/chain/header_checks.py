@@ -65,7 +65,7 @@ def check_headers(blocks: BlockRows, chain_id: int | None) -> None:
             blocks.unknown(block, Commitment.HEADER_HASH, reason)
         else:
             detail = f"its columns hash to {hex_text(computed)}, its hash is {hex_text(values['hash'])}"
-            blocks.broken(block, Commitment.HEADER_HASH, detail)
+            blocks.broken(block, Commitment.HEADER_HASH, detail, (hex_text(values["hash"]), hex_text(computed)))
 
 
 def _values(row: dict[str, Any], extra: dict[str, Any], time: int) -> dict[str, int | bytes | None]:
@@ -101,8 +101,9 @@ def check_chain(headers: pa.Table, findings: Findings) -> None:
     follows = numbers[1:] - numbers[:-1] == 1
     for place in np.flatnonzero(follows & (parents[1:] != hashes[:-1]).any(axis=1)).tolist():
         parent, before = parents[place + 1].tobytes(), hashes[place].tobytes()
-        detail = f"its parent hash is {hex_text(parent)}, the hash of the block before it {hex_text(before)}"
-        findings.broken(int(numbers[place + 1]), Commitment.PARENT_HASH, detail)
+        values = hex_text(parent), hex_text(before)
+        detail = f"its parent hash is {values[0]}, the hash of the block before it {values[1]}"
+        findings.broken(int(numbers[place + 1]), Commitment.PARENT_HASH, detail, values)
     _check_total_difficulty(headers, np.flatnonzero(follows).tolist(), findings)
 
 
@@ -129,7 +130,8 @@ def _check_total_difficulty(headers: pa.Table, places: list[int], findings: Find
         step = amount(rows[place + 1], "difficulty")
         if before is not None and own is not None and step is not None and own != before + step:
             detail = f"it is {own}, that of the block before it {before}, its difficulty {step}"
-            findings.broken(rows[place + 1]["block_num"], Commitment.TOTAL_DIFFICULTY, detail)
+            values = own, before + step
+            findings.broken(rows[place + 1]["block_num"], Commitment.TOTAL_DIFFICULTY, detail, values)
 
 
 def _whole(table: pa.Table, name: str) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ampd.chain.block_rows import BlockRows, Rows
 from ampd.chain.byte_columns import Integers, Mask, keccak_of_rows, matrix_of, valid_mask
-from ampd.chain.commitments import Commitment, hex_text
+from ampd.chain.commitments import Commitment, Values, hex_text
 from ampd.chain.receipt_encoding import Receipts, encode_receipts
 from ampd.chain.rlp_columns import rlp_lists, rlp_uint64s, rlp_words
 from ampd.chain.system_transactions import DEPOSIT_TYPE, KNOWN_TYPES, state_sync_hash
@@ -87,11 +87,14 @@ def _check_hashes(blocks: BlockRows, transactions: Rows, envelopes: Envelopes, s
     bad = (computed != stated).any(axis=1)
     bad[list(envelopes.unknown)] = False
 
-    def describe(row: int) -> str:
-        hashes = f"hashes to {hex_text(computed[row].tobytes())}, its hash is {hex_text(stated[row].tobytes())}"
-        return f"transaction {transactions.within[row]} {hashes}"
+    def values(row: int) -> Values:
+        return hex_text(stated[row].tobytes()), hex_text(computed[row].tobytes())
 
-    blocks.note(transactions, bad, Commitment.TRANSACTION_HASH, describe)
+    def describe(row: int) -> str:
+        own, other = values(row)
+        return f"transaction {transactions.within[row]} hashes to {other}, its hash is {own}"
+
+    blocks.note(transactions, bad, Commitment.TRANSACTION_HASH, describe, values)
 
 
 def _check_state_sync(blocks: BlockRows, transactions: Rows, state_sync: Mask) -> None:
@@ -101,8 +104,9 @@ def _check_state_sync(blocks: BlockRows, transactions: Rows, state_sync: Mask) -
         blocks.unknown(block, Commitment.RECEIPTS_ROOT, _STATE_SYNC)
         (values,) = transactions.batch.slice(row, 1).to_pylist()
         for name in [name for name, value in _STATE_SYNC_ROW.items() if values[name] != value]:
-            detail = f"the state sync transaction {transactions.within[row]} has a {name} that is not nothing"
-            blocks.broken(block, Commitment.COLUMN_RULES, detail)
+            place = int(transactions.within[row])
+            detail = f"the state sync transaction {place} has a {name} that is not nothing"
+            blocks.broken(block, Commitment.COLUMN_RULES, detail, row=place)
 
 
 def check_receipts(blocks: BlockRows, transactions: Rows, logs: Rows, state_sync: Mask, chain_id: int | None) -> None:
@@ -142,9 +146,11 @@ def _check_bloom(blocks: BlockRows, transactions: Rows, receipts: Receipts, stat
         blooms = np.where(state_sync[:, None], 0, blooms)
     for block, values in enumerate(blocks.header_values):
         own = blooms[transactions.starts[block] : transactions.starts[block + 1]]
-        if np.bitwise_or.reduce(own, axis=0).tobytes() != values["logs_bloom"]:
+        computed = np.bitwise_or.reduce(own, axis=0).tobytes()
+        if computed != values["logs_bloom"]:
             detail = "the addresses and topics of its logs give another bloom"
-            blocks.broken(block, Commitment.LOGS_BLOOM, detail)
+            both = hex_text(values["logs_bloom"]), hex_text(computed)
+            blocks.broken(block, Commitment.LOGS_BLOOM, detail, both)
 
 
 def check_withdrawals(blocks: BlockRows, withdrawals: Rows) -> None:
@@ -199,5 +205,5 @@ def _compare_roots(
     """Report the blocks whose root is not that of the header, save those that are ``excused``."""
     for block, (values, root) in enumerate(zip(blocks.header_values, roots, strict=True)):
         if root != values[column] and not excused(block):
-            detail = f"its rows give {hex_text(root)}, its header says {hex_text(values[column])}"
-            blocks.broken(block, commitment, detail)
+            both = hex_text(values[column]), hex_text(root)
+            blocks.broken(block, commitment, f"its rows give {both[1]}, its header says {both[0]}", both)

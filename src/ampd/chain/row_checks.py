@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ampd.chain.block_rows import BlockRows, Rows
-from ampd.chain.byte_columns import Mask, matrix_of, valid_mask
-from ampd.chain.commitments import Commitment, hex_text
+from ampd.chain.byte_columns import Bytes, Mask, matrix_of, valid_mask
+from ampd.chain.commitments import Commitment, Values, hex_text
 from ampd.chain.tables import TABLES
 
 _INDEX: Final = {
@@ -68,7 +68,8 @@ def _check_index(name: str, blocks: BlockRows, rows: Rows) -> None:
     def describe(row: int) -> str:
         return f"the row at place {rows.within[row]} has {column} {stated[row]}"
 
-    blocks.note(rows, stated != rows.within.astype(np.uint64), commitment, describe)
+    bad = stated != rows.within.astype(np.uint64)
+    blocks.note(rows, bad, commitment, describe, lambda row: (stated[row], rows.within[row]))
 
 
 def _check_block_links(name: str, blocks: BlockRows, rows: Rows) -> None:
@@ -80,14 +81,16 @@ def _check_block_links(name: str, blocks: BlockRows, rows: Rows) -> None:
             f"{name} row {rows.within[row]} names block {hex_text(stated[row].tobytes())}, its block's hash is another"
         )
 
-    blocks.note(rows, (hashes != stated).any(axis=1), Commitment.ROW_LINKS, wrong_hash)
+    bad = (hashes != stated).any(axis=1)
+    blocks.note(rows, bad, Commitment.ROW_LINKS, wrong_hash, lambda row: _hex_values(stated, hashes, row))
     times = _nanoseconds(blocks.headers.column("timestamp"))[rows.block]
     own_times = _nanoseconds(rows.column("timestamp"))
 
     def wrong_time(row: int) -> str:
         return f"{name} row {rows.within[row]} has the time {own_times[row]} ns, its block {times[row]} ns"
 
-    blocks.note(rows, times != own_times, Commitment.ROW_LINKS, wrong_time)
+    bad = times != own_times
+    blocks.note(rows, bad, Commitment.ROW_LINKS, wrong_time, lambda row: (own_times[row], times[row]))
 
 
 def _nanoseconds(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -111,4 +114,9 @@ def _check_transaction_links(blocks: BlockRows, transactions: Rows, logs: Rows) 
     def describe(row: int) -> str:
         return f"log {logs.within[row]} names {hex_text(stated[row].tobytes())}, the hash of its transaction is another"
 
-    blocks.note(logs, (hashes != stated).any(axis=1), Commitment.ROW_LINKS, describe)
+    bad = (hashes != stated).any(axis=1)
+    blocks.note(logs, bad, Commitment.ROW_LINKS, describe, lambda row: _hex_values(stated, hashes, row))
+
+
+def _hex_values(stated: Bytes, computed: Bytes, row: int) -> Values:
+    return hex_text(stated[row].tobytes()), hex_text(computed[row].tobytes())

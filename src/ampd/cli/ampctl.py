@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from ampd import __version__
-from ampd.cli.ctl import dataset, job, manifest, provider, worker
+from ampd.cli.ctl import dataset, job, manifest, provider, verify, worker
 from ampd.cli.ctl.common import CommandFailedError
 from ampd.cli.ctl.output import clean
 from ampd.errors import AmpError, describe_exception
@@ -30,6 +30,7 @@ app = App(
 )
 for noun in (dataset, job, manifest, provider, worker):
     app.command(noun.app)
+app.command(verify.verify_dataset, name="verify")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -77,7 +78,7 @@ def _run(arguments: Sequence[str]) -> int:
 
         configure_logging(component="ampctl")
     code = app(
-        list(arguments),
+        dataset.with_verify_mode(arguments),
         exit_on_error=False,
         print_error=False,
         result_action="return_value",

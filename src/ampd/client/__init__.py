@@ -25,9 +25,11 @@ from ampd.client._models import (
     Provider,
     RegisteredDataset,
     TableProgress,
+    VerificationReport,
     Worker,
     WorkerInfo,
 )
+from ampd.client._options import VerifyMode
 from ampd.client._sync import Ampd
 from ampd.client._transport import DEFAULT_ADMIN_URL
 
@@ -51,6 +53,8 @@ __all__ = [
     "Provider",
     "RegisteredDataset",
     "TableProgress",
+    "VerificationReport",
+    "VerifyMode",
     "Worker",
     "WorkerInfo",
 ]

@@ -27,7 +27,7 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions
+from ampd.client._options import JobFilterOptions, RetryOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
 
 Json = dict[str, Any]
@@ -148,7 +148,7 @@ class AsyncDatasets:
         end_block: int | str | None = None,
         parallelism: int | None = None,
         worker_id: str | None = None,
-        verify: bool | None = None,
+        verify: VerifyMode | bool | None = None,
         priority: int | None = None,
         depends_on: Sequence[int | str] = (),
         retries: int | None = None,
@@ -159,7 +159,8 @@ class AsyncDatasets:
         ``end_block``: None follows the chain; or ``"latest"``, a number, or ``"-N"`` blocks behind the latest.
         ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
         have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
-        ``retry`` says how long to wait between the tries.
+        ``retry`` says how long to wait between the tries. ``verify``: of which blocks what they commit to is
+        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full.
         """
         options = {
             "end_block": end_block,
@@ -172,6 +173,23 @@ class AsyncDatasets:
             "retry": retry,
         }
         return await self._send(_calls.deploy_dataset(reference, options))
+
+    async def verify(
+        self,
+        reference: str,
+        *,
+        start_block: int | None = None,
+        end_block: int | None = None,
+        worker_id: str | None = None,
+        priority: int | None = None,
+    ) -> int:
+        """Start the verification of what the lake has of a dataset, and return the id of its job.
+
+        Blocks: from the dataset's first to the last that the lake has, unless given. :meth:`wait` for the job, then
+        its progress has what was found (``verification``); it is FAILED when something does not hold.
+        """
+        options = {"start_block": start_block, "end_block": end_block, "worker_id": worker_id, "priority": priority}
+        return await self._send(_calls.verify_dataset(reference, options))
 
     async def list(self) -> builtins.list[DatasetSummary]:
         """Return all datasets."""

@@ -173,6 +173,12 @@ def deploy_dataset(reference: str, options: Json) -> Call[int]:
     )
 
 
+def verify_dataset(reference: str, options: Json) -> Call[int]:
+    return Call(
+        "POST", _revision_path(reference, "verify"), _json(lambda data: int(data["job_id"])), body=_present(**options)
+    )
+
+
 def list_datasets() -> Call[list[DatasetSummary]]:
     return Call("GET", "/datasets", _items("datasets", DatasetSummary.from_json))
 

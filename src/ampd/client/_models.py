@@ -125,8 +125,40 @@ class TableProgress:
 
 
 @dataclass(frozen=True)
+class VerificationReport:
+    """What a verification has found in the blocks before ``next_block``.
+
+    ``violations`` are the first ones (``block``, ``commitment``, ``detail``, …) of ``violation_count``;
+    ``skipped_blocks`` could not be read. ``not_checked`` has (commitment, reason, number of blocks).
+    """
+
+    start_block: int
+    end_block: int
+    next_block: int
+    verified_blocks: int
+    broken_blocks: int
+    skipped_blocks: int
+    violation_count: int
+    violations: tuple[Json, ...]
+    not_checked: tuple[tuple[str, str, int], ...]
+
+    @classmethod
+    def from_json(cls, data: Json) -> VerificationReport:
+        """Read ``verification`` of GET /jobs/{id}/progress."""
+        counts = ("verified_blocks", "broken_blocks", "skipped_blocks", "violation_count")
+        return cls(
+            **{name: data[name] for name in ("start_block", "end_block", "next_block", *counts)},
+            violations=tuple(data["violations"]),
+            not_checked=tuple((one["commitment"], one["reason"], one["blocks"]) for one in data["not_checked"]),
+        )
+
+
+@dataclass(frozen=True)
 class Progress:
-    """How far a job is. ``gaps`` holds missing ranges (from, to) per table."""
+    """How far a job is. ``gaps`` holds missing ranges (from, to) per table.
+
+    ``verification`` is there for jobs of that kind, once they have begun.
+    """
 
     job_id: int
     job_status: str
@@ -137,6 +169,7 @@ class Progress:
     gaps: dict[str, tuple[tuple[int, int], ...]]
     gaps_truncated: bool
     last_error: Json | None
+    verification: VerificationReport | None
     raw: Json = field(repr=False, compare=False)
 
     @property
@@ -157,6 +190,7 @@ class Progress:
             gaps={name: tuple((first, last) for first, last in gaps) for name, gaps in data["gaps"].items()},
             gaps_truncated=data["gaps_truncated"],
             last_error=data["last_error"],
+            verification=VerificationReport.from_json(data["verification"]) if data.get("verification") else None,
             raw=data,
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypedDict
+from typing import Literal, TypedDict
+
+VerifyMode = Literal["off", "sample", "full"]
 
 
 class JobFilterOptions(TypedDict, total=False):

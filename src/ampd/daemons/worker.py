@@ -25,6 +25,7 @@ from ampd.extraction import (
     Parts,
     RangeBorrower,
     SegmentLimits,
+    VerificationHandler,
 )
 from ampd.extraction.sources import open_source
 from ampd.jobs import LeasedJobs, Notifier, WorkerIdentity
@@ -67,7 +68,16 @@ async def run_worker(
             node = WorkerNode(
                 db,
                 worker,
-                {"extraction": ExtractionHandler(parts, opened, held, leased_jobs)},
+                {
+                    "extraction": ExtractionHandler(parts, opened, held, leased_jobs),
+                    "verification": VerificationHandler(
+                        db=db,
+                        datasets=parts.datasets,
+                        leased_jobs=leased_jobs,
+                        lake=parts.lake,
+                        executor=executor,
+                    ),
+                },
                 leased_jobs,
                 _settings(config, drain_timeout_seconds),
                 info=dict(build_info()),

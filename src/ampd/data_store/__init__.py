@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.leftovers import Leftovers
 from ampd.data_store.range_store import (
     Cost,
@@ -31,6 +32,8 @@ __all__ = [
     "Cost",
     "Dataset",
     "HeldRange",
+    "LakeFile",
+    "LakeFiles",
     "Leftovers",
     "OpenPlan",
     "PlanView",

@@ -90,6 +90,7 @@ def encode_segment(
         use_dictionary=[column for column in schema.names if column in _DICTIONARY_COLUMNS],
         write_statistics=True,
         write_page_index=True,
+        write_page_checksum=True,
         store_schema=True,
         sorting_columns=[pq.SortingColumn(schema.get_field_index(column)) for column in SORT_COLUMNS[name]],
     ) as writer:

@@ -1,4 +1,6 @@
-"""The handler of extraction jobs: which blocks are missing, fetched, decoded, checked, written, committed."""
+"""The handlers of extraction jobs (which blocks are missing, fetched, decoded, checked, written, committed) and of
+verification jobs (whether a lake that exists holds).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from ampd.extraction.lake_keeper import KeeperSettings, LakeKeeper
 from ampd.extraction.open_extractions import OpenExtractions
 from ampd.extraction.parts import ExtractionSettings, Parts, SegmentLimits
 from ampd.extraction.range_borrower import RangeBorrower
+from ampd.extraction.verification import VerificationHandler
 
 __all__ = [
     "ExtractionHandler",
@@ -19,4 +22,5 @@ __all__ = [
     "Parts",
     "RangeBorrower",
     "SegmentLimits",
+    "VerificationHandler",
 ]

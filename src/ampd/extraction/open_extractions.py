@@ -18,6 +18,7 @@ from ampd.extraction.plan import ExtractionInput
 from ampd.extraction.sources import head_policy
 from ampd.jobs import Lease
 from ampd.sources.blocks import BlockSource
+from ampd.sources.verified import verified
 
 
 @dataclass
@@ -81,6 +82,7 @@ class OpenExtractions:
         manifest = await self._parts.datasets.manifest(wanted.manifest_hash)
         providers = await self._parts.providers.find(manifest.kind, manifest.network)
         source = self._parts.open_source(providers, manifest.network, self._parts.executor)
+        source = verified(source, wanted.verify, manifest.network, self._parts.executor)
         head = Head(source, head_policy(providers), finalized_only=manifest.finalized_blocks_only)
         return manifest, source, head
 

@@ -11,7 +11,8 @@ from ampd.errors import AmpError, ErrorCode
 @dataclass(frozen=True)
 class ExtractionInput:
     """The descriptor of a job. ``end_block``: None (follow the chain), ``latest``, ``N`` or ``-N`` (so many before the
-    latest). ``parallelism``: the most ranges that are read at once, on all workers together.
+    latest). ``parallelism``: the most ranges that are read at once, on all workers together. ``verify``: see
+    :func:`ampd.sources.verified.verified`.
     """
 
     namespace: str
@@ -19,6 +20,7 @@ class ExtractionInput:
     manifest_hash: str
     end_block: str | None
     parallelism: int = 1
+    verify: str | bool | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ExtractionInput:
@@ -30,6 +32,7 @@ class ExtractionInput:
             manifest_hash=data["manifest_hash"],
             end_block=None if end_block is None else str(end_block),
             parallelism=data.get("max_writers", 1),
+            verify=data.get("verify"),
         )
 
 

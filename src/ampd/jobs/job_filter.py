@@ -20,7 +20,9 @@ _CONDITIONS: Final[dict[str, LiteralString]] = {
     "labels": "labels @> %(labels)s",
     "created_after": "created_at >= %(created_after)s",
     "created_before": "created_at < %(created_before)s",
-    "dataset_namespace": "kind = 'extraction' AND input ->> 'dataset_namespace' = %(dataset_namespace)s",
+    # The kinds are those of the index: only jobs of datasets are in it.
+    "dataset_namespace": "kind IN ('extraction', 'verification') "
+    "AND input ->> 'dataset_namespace' = %(dataset_namespace)s",
     "dataset_name": "input ->> 'dataset_name' = %(dataset_name)s",
     "manifest_hash": "input ->> 'manifest_hash' = %(manifest_hash)s",
 }

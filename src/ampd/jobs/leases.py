@@ -128,6 +128,11 @@ class LeasedJobs:
         parameters = {**_fence(lease), "data": Jsonb(data), "held_states": list(HELD_STATES)}
         return await self._db.fetch_one(sql("jobs", "report_progress"), parameters) is not None
 
+    async def last_progress(self, lease: Lease) -> dict[str, Any] | None:
+        """Return what was said last of the job's progress in this execution, by this attempt or one before it."""
+        row = await self._db.fetch_one(sql("jobs", "read_progress"), {"job_id": lease.job_id})
+        return None if row is None else row["data"]
+
     async def _write_starts(self, leases: Sequence[Lease]) -> list[StartedJob | None]:
         async with self._db.transaction() as connection:
             started = {job.lease: job for job in await start_jobs(connection, leases)}

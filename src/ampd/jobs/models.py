@@ -85,7 +85,8 @@ class Deployment:
     """What a job should do. The same ``idempotency_key`` is the same job for ever.
 
     ``labels`` only name and sort it: a deploy with other labels is the same deploy. ``retry_policy`` None is the
-    workers' default. The job waits until everything in ``depends_on`` has completed.
+    workers' default. The job waits until everything in ``depends_on`` has completed. ``earlier_inputs`` are what
+    releases before this one wrote for the same options: an active job with one of them is the same deploy.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Deployment:
     retries: int | None = None
     retry_policy: RetryPolicy | None = None
     depends_on: tuple[Dependency, ...] = ()
+    earlier_inputs: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ class JobStore:
             }
             await connection.execute(sql("jobs", "redeploy_job"), redeploy)
             await set_dependencies(connection, row["id"], deployment.depends_on)
-        elif not _same_options(row, parameters) or not await _same_dependencies(connection, row["id"], deployment):
+        elif not _same_options(row, parameters, deployment) or not await _same_dependencies(
+            connection, row["id"], deployment
+        ):
             raise AmpError(
                 ErrorCode.ACTIVE_JOB_CONFLICT,
                 f"an active job (id={row['id']}) already exists for this dataset with different options; "
@@ -110,13 +112,18 @@ class JobStore:
             raise AmpError(ErrorCode.JOB_NOT_FOUND, f"job '{job_id}' not found", context={"job_id": job_id})
         return rows[0]
 
+    async def last_progress(self, job_id: int) -> dict[str, Any]:
+        """Return what the handler said last of its progress in this execution; empty when it said nothing yet."""
+        row = await self._db.fetch_one(sql("jobs", "read_progress"), {"job_id": job_id})
+        return {} if row is None else row["data"]
+
     async def list_page(self, wanted: JobFilter, *, limit: int) -> tuple[list[Job], bool]:
         """Return at most ``limit`` of the ``wanted`` jobs, the newest first, and whether there are more."""
         jobs = await self._list(wanted, limit=limit + 1)
         return jobs[:limit], len(jobs) > limit
 
     async def list_of_dataset(self, namespace: str, name: str, manifest_hash: str) -> list[Job]:
-        """Return the jobs of a dataset's manifest, the newest first. There is one, unless it was removed."""
+        """Return the jobs of a dataset's manifest, the newest first: one of each kind, unless it was removed."""
         wanted = JobFilter(dataset_namespace=namespace, dataset_name=name, manifest_hash=manifest_hash)
         return await self._list(wanted, limit=1000)
 
@@ -205,9 +212,10 @@ class JobStore:
         return await self._db.fetch_one(sql("jobs", "list_events"), parameters) is not None
 
 
-def _same_options(row: Row, wanted: dict[str, Any]) -> bool:
+def _same_options(row: Row, wanted: dict[str, Any], deployment: Deployment) -> bool:
     plain = all(row[name] == wanted[name] for name in ("worker_selector", "priority", "retries"))
-    return plain and all(row[name] == wanted[name].obj for name in ("input", "retry_policy"))
+    same_input = row["input"] in (deployment.input, *deployment.earlier_inputs)
+    return plain and same_input and row["retry_policy"] == wanted["retry_policy"].obj
 
 
 async def _same_dependencies(connection: Connection, job_id: int, deployment: Deployment) -> bool:

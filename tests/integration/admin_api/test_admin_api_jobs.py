@@ -33,7 +33,7 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
             "dataset_namespace": "ethereum",
             "dataset_name": "mainnet",
             "manifest_hash": manifest_hash,
-            "verify": False,
+            "verify": "sample",
         },
         "end_block": "100",
         "parallelism": 4,

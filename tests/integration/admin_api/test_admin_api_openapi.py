@@ -29,6 +29,7 @@ OPERATIONS = {
     "/datasets/{namespace}/{name}/versions/{revision}": {"get"},
     "/datasets/{namespace}/{name}/versions/{revision}/manifest": {"get"},
     "/datasets/{namespace}/{name}/versions/{revision}/deploy": {"post"},
+    "/datasets/{namespace}/{name}/versions/{revision}/verify": {"post"},
     "/datasets/{namespace}/{name}/versions/{revision}/jobs": {"get"},
     "/manifests": {"get", "post"},
     "/manifests/{hash}": {"get"},

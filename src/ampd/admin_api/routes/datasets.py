@@ -6,7 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from ampd.admin_api.deployment import dependencies_of, extraction_deployment, require_provider
+from ampd.admin_api.deployment import (
+    dependencies_of,
+    extraction_deployment,
+    require_provider,
+    verification_deployment,
+)
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.models import (
     DatasetJobListBody,
@@ -24,7 +29,7 @@ from ampd.admin_api.present import (
     registered_dataset_body,
     revision_body,
 )
-from ampd.admin_api.requests import DeployRequest, RegisterDatasetRequest
+from ampd.admin_api.requests import DeployRequest, RegisterDatasetRequest, VerifyRequest
 from ampd.admin_api.services import ACTOR, ServicesParameter
 from ampd.datasets import DatasetName, DatasetSummary, Reference, parse_manifest
 from ampd.errors import AmpError, ErrorCode
@@ -167,6 +172,34 @@ async def deploy_dataset(
     depends_on = await dependencies_of(services.datasets, request)
     deployment = extraction_deployment(dataset, manifest, request, depends_on)
     await require_provider(services.providers, manifest)
+    job = await services.jobs.deploy(deployment, actor=ACTOR)
+    return DeployedBody(job_id=job.id)
+
+
+@router.post(
+    "/{namespace}/{name}/versions/{revision}/verify",
+    operation_id="verify_dataset",
+    status_code=202,
+    responses=error_responses(
+        *_OF_A_REVISION, ErrorCode.INVALID_BODY, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.REQUEST_TOO_LARGE
+    ),
+)
+async def verify_dataset(
+    namespace: Namespace,
+    name: Name,
+    revision: Revision,
+    services: ServicesParameter,
+    body: VerifyRequest | None = None,
+) -> DeployedBody:
+    """Start the verification of what the lake has of a revision, from its files alone.
+
+    The same blocks while its job is active answer the same job, others 409; a job that has ended runs again, from the
+    beginning. The job's progress tells what was found; a job that found something broken is FAILED with
+    VERIFICATION_FAILED.
+    """
+    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    manifest = await services.datasets.manifest(dataset.manifest_hash)
+    deployment = verification_deployment(dataset, manifest, body or VerifyRequest())
     job = await services.jobs.deploy(deployment, actor=ACTOR)
     return DeployedBody(job_id=job.id)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from cyclopts import App, Parameter
 
 from ampd.cli.ctl import output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api, read_json_object
+from ampd.client import VerifyMode
 
 app = App(
     name="dataset", alias="datasets", help="Datasets: register, deploy, look. REFERENCE is namespace/name@revision."
@@ -16,6 +18,22 @@ app = App(
 
 
 NOTHING: list[str] = []
+
+
+_MODES = [[mode] for mode in get_args(VerifyMode)]
+
+
+def with_verify_mode(arguments: Sequence[str]) -> list[str]:
+    """Return ``arguments`` with ``full`` after a ``--verify`` that stands alone.
+
+    A reference has a slash in it: it is never taken for a mode.
+    """
+    complete: list[str] = []
+    for place, argument in enumerate(arguments):
+        complete.append(argument)
+        if argument == "--verify" and [*arguments[place + 1 : place + 2]] not in _MODES:
+            complete.append("full")
+    return complete
 
 
 @app.command(name="register", alias="reg")
@@ -53,7 +71,7 @@ def deploy_dataset(
     end_block: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     parallelism: int | None = None,
     worker_id: str | None = None,
-    verify: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    verify: VerifyMode | None = None,
     priority: int | None = None,
     depends_on: Annotated[list[str], Parameter(negative=(), show_default=False)] = NOTHING,
     retries: int | None = None,
@@ -72,7 +90,8 @@ def deploy_dataset(
     worker_id
         The worker that must run it: its id, or a prefix and *.
     verify
-        Check every block against its commitments; not supported yet, and refused.
+        Recompute what blocks commit to before they are written: of none (off), of a sample of every batch (sample,
+        unless given), or of all (full, also when --verify stands alone).
     priority
         The higher is placed first; 0 unless given.
     depends_on

@@ -21,11 +21,14 @@ from ampd.client import (
     Provider,
     RegisteredDataset,
     TableProgress,
+    VerificationReport,
     Worker,
 )
 
 _SHORT_HASH: Final = 7
 _SHOWN_GAPS: Final = 3
+# The kind that goes without saying.
+_USUAL_KIND: Final = "extraction"
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 # Texts come from nodes and other people: none of them may steer the terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -99,6 +102,8 @@ def job_list(page: JobPage) -> str:
 
 def _job_lines(job: Job) -> Iterable[str]:
     yield f"  {job.id} - {job.status} ({job.worker_id or 'no worker'})"
+    if job.kind != _USUAL_KIND:
+        yield f"    Kind: {job.kind}"
     if job.dataset is not None:
         short = f" ({job.manifest_hash[:_SHORT_HASH]})" if job.manifest_hash else ""
         yield f"    Dataset: {job.dataset}{short}"
@@ -123,6 +128,8 @@ def _waiting(job: Job) -> str:
 def job_details(job: Job) -> str:
     """Return the layout of `job inspect`."""
     lines = [f"Job ID: {job.id}", f"Status: {job.status}"]
+    if job.kind != _USUAL_KIND:
+        lines.append(f"Kind: {job.kind}")
     if job.dataset is not None:
         lines.append(f"Dataset: {job.dataset}")
     lines.append(f"Worker: {job.worker_id or 'none'}")
@@ -142,8 +149,16 @@ def error_lines(error: Mapping[str, Any]) -> list[str]:
         (lists if isinstance(value, list) else fields)[_title(key)] = value
     lines = [f"✖ {error.get('error_message', 'unknown error')}", "", *(f"  {line}" for line in aligned(fields))]
     for key, values in lists.items():
-        lines += [f"  {key}:", *(f"    • {value}" for value in values)]
+        lines += [f"  {key}:", *(f"    • {_item(value)}" for value in values)]
     return lines
+
+
+def _item(value: Any) -> str:
+    return _violation(value) if isinstance(value, dict) and "commitment" in value else _scalar(value)
+
+
+def _violation(found: Mapping[str, Any]) -> str:
+    return f"block {found.get('block')}, {found['commitment']}: {found.get('detail', '')}"
 
 
 def aligned(fields: Mapping[str, Any]) -> list[str]:
@@ -166,6 +181,8 @@ def progress_details(progress: Progress) -> str:
     lines += [f"{name}: {value}" for name, value in _pace(progress).items()]
     if progress.last_error:
         lines += ["", *error_lines(progress.last_error)]
+    if progress.verification is not None:
+        return "\n".join([*lines, "", *_verification_lines(progress.verification)])
     if not progress.tables:
         return "\n".join([*lines, "", "No tables written yet."])
     lines += ["", "Tables:"]
@@ -212,8 +229,41 @@ def progress_line(progress: Progress) -> str:
         f"{name} {_block_range(table, '-') or '-'} ({table.files_count} files)"
         for name, table in sorted(progress.tables.items())
     ]
+    found = progress.verification
+    if found is not None:
+        of_all = f"{found.next_block - found.start_block} of {found.end_block - found.start_block + 1} blocks"
+        tables.append(f"{of_all}, {found.violation_count} violations")
     pace = [f"{name.lower()} {value}" for name, value in _pace(progress).items()]
     return "  ".join([f"{progress.job_id} {progress.job_status}", *tables, *pace])
+
+
+def verification_result(reference: str, progress: Progress) -> str:
+    """Return the outcome of `verify`."""
+    found = progress.verification
+    if progress.job_status == "COMPLETED" and found is not None:
+        blocks = f"{found.verified_blocks} blocks, {found.start_block} to {found.end_block}"
+        return success(f"{reference} verifies: {blocks}", *_not_checked(found))
+    if progress.job_status == "STOPPED":
+        return f"✖ job {progress.job_id} was stopped before its end"
+    return "\n".join(error_lines(progress.last_error or {}))
+
+
+def _verification_lines(found: VerificationReport) -> list[str]:
+    counts = {
+        "Blocks": f"{found.start_block} - {found.end_block}",
+        "Next block": str(found.next_block),
+        "Verified": str(found.verified_blocks),
+        "Broken": str(found.broken_blocks),
+        "Not read": str(found.skipped_blocks),
+        "Violations": str(found.violation_count),
+    }
+    lines = ["Verification:", *(f"  {name}: {value}" for name, value in counts.items())]
+    lines += [f"    • {_violation(each)}" for each in found.violations]
+    return lines + [f"  {line}" for line in _not_checked(found)]
+
+
+def _not_checked(found: VerificationReport) -> list[str]:
+    return [f"not checked: {what} of {blocks} blocks: {reason}" for what, reason, blocks in found.not_checked]
 
 
 def event_list(job_id: int, events: Sequence[Event], next_cursor: int | None = None) -> str:

@@ -26,14 +26,19 @@ def watch_progress(client: Ampd, job_id: int, *, interval: float, as_json: bool)
     On a terminal one picture is drawn again and again; elsewhere each change is a line. When the Admin API goes away
     in between (a restart), the watch waits for it.
     """
-    pause = max(interval, MIN_INTERVAL_SECONDS)
     with _display(as_json=as_json) as show:
-        progress = client.jobs.progress(job_id)
+        return watch_job(client, job_id, interval=interval, show=show)
+
+
+def watch_job(client: Ampd, job_id: int, *, interval: float, show: Show) -> Progress:
+    """Look at a job until it has ended, ``show`` its progress each time, and return the last."""
+    pause = max(interval, MIN_INTERVAL_SECONDS)
+    progress = client.jobs.progress(job_id)
+    show(progress)
+    while not progress.is_terminal:
+        time.sleep(pause)
+        progress = _look_again(client, job_id, pause)
         show(progress)
-        while not progress.is_terminal:
-            time.sleep(pause)
-            progress = _look_again(client, job_id, pause)
-            show(progress)
     return progress
 
 
@@ -54,20 +59,21 @@ def _look_again(client: Ampd, job_id: int, pause: float) -> Progress:
 @contextmanager
 def _display(*, as_json: bool) -> Iterator[Show]:
     if as_json or not sys.stdout.isatty():
-        yield _line_printer(as_json=as_json)
+        yield line_printer(as_json=as_json)
         return
     console = Console(highlight=False, markup=False)
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         yield lambda progress: live.update(picture(progress), refresh=True)
 
 
-def _line_printer(*, as_json: bool) -> Show:
+def line_printer(*, as_json: bool) -> Show:
+    """Return what prints a line for each change."""
     last: object = None
 
     def show(progress: Progress) -> None:
         nonlocal last
         # Rates move all the time: alone they are no change.
-        state = (progress.job_status, progress.tables, progress.gaps, progress.last_error)
+        state = (progress.job_status, progress.tables, progress.gaps, progress.last_error, progress.verification)
         if state != last:
             output.emit(progress.raw, output.progress_line(progress), as_json=as_json)
             sys.stdout.flush()
