@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ampd.data_store.ranges import BlockRange, merge, subtract
-from ampd.extraction.sizing import FIRST_BLOCKS, GROWTH, RangeSizer, SizeLimits, cut, share_of
+from ampd.extraction.sizing import FIRST_BLOCKS, GROWTH, RangeSizer, SizeLimits, are_outgrown, cut, share_of
 
 ranges = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 80)).map(lambda pair: (pair[0], sum(pair))), max_size=8)
 LIMITS = SizeLimits(seconds=10.0, bytes=1_000_000)
@@ -84,3 +84,15 @@ def test_when_few_blocks_are_left_each_worker_gets_some(left: int, parallelism: 
     share = share_of([(1, left)], parallelism, blocks)
     assert 1 <= share <= blocks
     assert share <= FIRST_BLOCKS or share * parallelism <= left + parallelism
+
+
+@given(ranges.filter(bool).map(merge), st.integers(1, 100), st.integers(1, 400), st.integers(0, 5), st.integers(1, 5))
+def test_ranges_that_are_planned_anew_become_twice_as_large_and_are_not_planned_anew_again(
+    left: list[BlockRange], before: int, blocks: int, taken: int, count: int
+) -> None:
+    free = cut(left, blocks=before, count=taken + count)[taken:]
+    still_left = subtract((0, 1000), [*subtract((0, 1000), left), *cut(left, blocks=before, count=taken)])
+    if are_outgrown(free, still_left, blocks):
+        anew = cut(still_left, blocks=blocks, count=count)
+        assert anew[0][1] - anew[0][0] + 1 >= 2 * (free[0][1] - free[0][0] + 1)
+        assert not are_outgrown(anew, still_left, blocks)

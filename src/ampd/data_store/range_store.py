@@ -171,8 +171,11 @@ class RangeStore:
             runs[run["revision_id"]].append(Run(run["start_block"], run["end_block"], end_hash))
         return PlanView(runs, [RangeState(**each) for each in row["ranges"]])
 
-    async def plan_more(self, lease: Lease, ranges: Sequence[PlannedRange], *, done: Sequence[int]) -> None:
-        """Add ranges, free for everybody, and forget those that are ``done`` (ids). The job has got on.
+    async def plan_more(
+        self, lease: Lease, ranges: Sequence[PlannedRange], *, done: Sequence[int], dropped: Sequence[int] = ()
+    ) -> None:
+        """Add ranges, free for everybody, and forget those that are ``done`` (ids): the job has got on. Those that are
+        ``dropped`` go too, unless somebody has taken them meanwhile.
 
         :raises AmpError: LEASE_LOST.
         """
@@ -180,8 +183,9 @@ class RangeStore:
             await hold_lease(connection, lease)
             if done:
                 await note_success(connection, lease)
-                parameters = {"job_id": lease.job_id, "ids": list(done)}
-                await connection.execute(sql("data_store", "remove_done_ranges"), parameters)
+            if done or dropped:
+                parameters = {"job_id": lease.job_id, "ids": [*done, *dropped]}
+                await connection.execute(sql("data_store", "remove_ranges"), parameters)
             if ranges:
                 parameters = {
                     "job_id": lease.job_id,

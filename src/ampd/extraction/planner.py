@@ -13,7 +13,7 @@ from ampd.data_store.ranges import BlockRange, intersect, merge, subtract
 from ampd.errors import AmpError
 from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.reorgs import ReorgFinder, has_break
-from ampd.extraction.sizing import RangeSizer, SizeLimits, cut, share_of
+from ampd.extraction.sizing import RangeSizer, SizeLimits, are_outgrown, cut, share_of
 from ampd.jobs import JobContext
 from ampd.tasks import wait_until
 
@@ -83,9 +83,16 @@ class Planner:
         was_asked = not missing and await self._ask_for_head()
         repairs = await self._repairs(view, looks_at_end=was_asked)
         missing = self._missing(view)
-        free = sum(each.state == "FREE" for each in view.ranges)
-        blocks = share_of(missing, self._parallelism, self._sizer.blocks())
-        more = cut(missing, blocks=blocks, count=max(0, self._parallelism + 1 - free))
+        free = [each for each in view.ranges if each.state == "FREE" and not each.replaces]
+        free_ranges = [(each.start_block, each.end_block) for each in free]
+        left = merge([*missing, *free_ranges])
+        blocks = share_of(left, self._parallelism, self._sizer.blocks())
+        if are_outgrown(free_ranges, left, blocks):
+            dropped = [each.id for each in free]
+            await self._parts.ranges.plan_more(self._lease, [], done=[each.id for each in done], dropped=dropped)
+            self._wake.set()
+            return left
+        more = cut(missing, blocks=blocks, count=max(0, self._parallelism + 1 - len(free)))
         planned = repairs + [PlannedRange(*each, replaces=_is_there(view, each)) for each in more]
         if planned or done:
             await self._parts.ranges.plan_more(self._lease, planned, done=[each.id for each in done])

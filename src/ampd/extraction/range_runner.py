@@ -83,6 +83,7 @@ class RangeRunner:
     async def _read(self, reading: _Reading, acquire: Acquire) -> _Reading | None:
         """Read a range to its end, and begin to finish it; return the next one when that has begun already."""
         coming: _Reading | None = None
+        reading.writer.begin(after=self._finishing)
         while (batch := await self._next(reading)) is not None:
             if self._finishing is not None and self._finishing.done():
                 await self._finish_last()

@@ -52,12 +52,20 @@ class SegmentWriter:
         self._batches: list[BlockBatch] = []
         self._begun_at = time.monotonic()
         self._opened_at = self._begun_at
+        self._after: asyncio.Future[None] | None = None
         self._writing: asyncio.Task[None] | None = None
         # Files that were begun, and of which is not certain that they count.
         self._unsettled: dict[str, Revision] = {}
         self._puts: set[asyncio.Future[PutResult]] = set()
         self._written: list[WrittenSegment] = []
         self._written_bytes = 0
+
+    def begin(self, after: asyncio.Future[None] | None) -> None:
+        """Count the time from now on: the range before has been read. Nothing is committed until ``after`` has ended,
+        in which that one is written.
+        """
+        self._begun_at = self._opened_at = time.monotonic()
+        self._after = after
 
     async def add(self, batch: BlockBatch) -> None:
         """Take the next blocks; close the segment when it is large or old, or would have too many blocks."""
@@ -146,6 +154,8 @@ class SegmentWriter:
         )
 
     async def _commit(self, segments: list[WrittenSegment], cost: Cost) -> None:
+        if self._after is not None:
+            await asyncio.wait({self._after})
         self._check_lease()
         await self._parts.ranges.commit(self._lease, segments, cost)
         for written in segments:

@@ -60,6 +60,16 @@ def share_of(missing: Sequence[BlockRange], parallelism: int, blocks: int) -> in
     return max(1, min(blocks, max(FIRST_BLOCKS, -(-left // (_SHARES * parallelism)))))
 
 
+def are_outgrown(planned: Sequence[BlockRange], left: Sequence[BlockRange], blocks: int) -> bool:
+    """Tell whether ranges that nobody has yet (ascending) should be planned anew, out of all that is ``left``, since
+    ranges should have ``blocks`` blocks by now: the first one would become twice as large, or more.
+    """
+    if not planned:
+        return False
+    ((start, end),) = cut(left, blocks=blocks, count=1)
+    return start == planned[0][0] and end - start + 1 >= 2 * (planned[0][1] - start + 1)
+
+
 def cut(missing: Iterable[BlockRange], *, blocks: int, count: int) -> list[BlockRange]:
     """Return the first ``count`` ranges of about ``blocks`` blocks each out of ``missing`` (ascending).
 
