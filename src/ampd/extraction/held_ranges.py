@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 import structlog
@@ -34,6 +34,7 @@ class HeldRanges:
         self._holders: dict[tuple[int, int], Holder] = {}
         # A range that is being leased at the moment of a look would seem to be nobody's.
         self._leasing = asyncio.Lock()
+        self._going_on: set[asyncio.Task[None]] = set()
         self._listeners: dict[int, Callable[[], object]] = {}
 
     def listen(self, job_id: int, on_change: Callable[[], object] | None) -> None:
@@ -62,6 +63,22 @@ class HeldRanges:
         """The range has been committed to its end."""
         self._holders.pop((lease.id, lease.epoch), None)
         self.changed(lease.job_id)
+
+    def disclaim(self, lease: RangeLease) -> None:
+        """The range is not worked on any more: if it is not given back, a look does that."""
+        self._holders.pop((lease.id, lease.epoch), None)
+
+    async def see_through(self, work: Coroutine[None, None, None]) -> None:
+        """Await ``work``; it goes on also when the waiting task is cancelled."""
+        task = asyncio.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._end)
+        await asyncio.shield(task)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._going_on.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("range.not_let_go", exc_info=task.exception())
 
     async def release(self, lease: RangeLease) -> None:
         """Give back what is left of a range. When the database is away, the next look that succeeds does it."""

@@ -119,7 +119,7 @@ class RangeRunner:
             await reading.writer.abandon()
         elif not await self._commit(reading):
             return
-        self._open.remove(reading)
+        self._forget(reading)
         if is_complete:
             self._held.forget(reading.lease)
         else:
@@ -137,10 +137,14 @@ class RangeRunner:
             _log.info("range.chain_changed", code=error.code, error=error.message)
             await reading.writer.abandon()
             await self._parts.ranges.drop(reading.lease)
-            self._open.remove(reading)
+            self._forget(reading)
             self._held.forget(reading.lease)
             return False
         return True
+
+    def _forget(self, reading: _Reading) -> None:
+        if reading in self._open:
+            self._open.remove(reading)
 
     async def _finish_last(self) -> None:
         finishing, self._finishing = self._finishing, None
@@ -148,17 +152,27 @@ class RangeRunner:
             await finishing
 
     async def _abandon(self) -> None:
-        """Let go of what could not be finished."""
+        """Let go of what could not be finished. At once for what this process believes to have; what takes its time is
+        seen through, however often we are cancelled.
+        """
         finishing, self._finishing = self._finishing, None
+        readings, self._open = self._open, []
+        for reading in readings:
+            self._held.disclaim(reading.lease)
+        if finishing is not None or readings:
+            await self._held.see_through(self._let_go(finishing, readings))
+
+    async def _let_go(self, finishing: asyncio.Task[None] | None, readings: list[_Reading]) -> None:
         if finishing is not None:
             await cancel_all([finishing])
-        while self._open:
-            reading = self._open.pop()
-            try:
-                await reading.close()
-                await reading.writer.abandon()
-            finally:
-                await self._held.release(reading.lease)
+        await asyncio.gather(*(self._let_go_of(reading) for reading in readings))
+
+    async def _let_go_of(self, reading: _Reading) -> None:
+        try:
+            await reading.close()
+            await reading.writer.abandon()
+        finally:
+            await self._held.release(reading.lease)
 
 
 class _Reading:
