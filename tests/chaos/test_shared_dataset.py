@@ -30,7 +30,7 @@ from support.promises import launch_worker
 
 pytestmark = pytest.mark.chaos
 
-LENGTH = 300
+LENGTH = 200
 LAST_BLOCK = FIRST_BLOCK + LENGTH - 1
 # Short leases, and ranges of a few blocks: there is much to share, and much to lose.
 SETTINGS = """

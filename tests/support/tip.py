@@ -165,7 +165,7 @@ class Tip:
     async def source(self) -> AsyncIterator[BlockSource]:
         """Give the source that jobs read from."""
         config = {"kind": "evm-rpc", "network": "tip", "url": self.node.url}
-        source = open_source(Provider("tip", "evm-rpc", "tip", config), "tip", self._executor)
+        source = open_source([Provider("tip", "evm-rpc", "tip", config)], "tip", self._executor)
         try:
             yield source
         finally:
