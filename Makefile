@@ -41,6 +41,10 @@ bench: $(STAMPS)/dev ## Extraction of 2,000 mainnet blocks end to end; one line 
 bench-extraction: $(STAMPS)/dev bench-peers ## The same beside cryo and ethereum-etl, medians of three rounds; one line of JSON at the end
 	$(BIN)/python benchmarks/extraction.py $(BENCH_ARGS)
 
+.PHONY: bench-workers
+bench-workers: $(STAMPS)/dev ## Two workers against one on a node that answers late; one line of JSON at the end
+	$(BIN)/python benchmarks/extraction_workers.py $(BENCH_ARGS)
+
 # Each peer has a venv of its own, none touches .venv. A peer that cannot be installed does not end the others: the benchmark says so.
 .PHONY: bench-peers
 bench-peers: $(STAMPS)/bootstrap

@@ -91,10 +91,9 @@ def extract(
     """Let all extract in turn (the machine's mood hits all alike), and return the medians of each."""
     runs: dict[str, list[tuple[Blocks, Run]]] = {system.key: [] for system in systems}
     with tempfile.TemporaryDirectory(prefix="ampd-bench-") as text:
-        command = [sys.executable, str(Path(__file__).with_name("extraction_node.py")), str(count)]
-        node = Process(command, log=Path(text) / "node.log")
+        node = start_node(Path(text), count)
         try:
-            url = node.wait_for_text("listening on").split()[-1]
+            url = node_url(node)
             for number in range(rounds):
                 for system in systems:
                     blocks = chain_part(url, recorded, max(1, count // system.part))
@@ -106,6 +105,17 @@ def extract(
         finally:
             node.end()
     return {key: medians(of_system) for key, of_system in runs.items()}
+
+
+def start_node(directory: Path, count: int, latency_ms: int = 0) -> Process:
+    """Start the node with a chain of ``count`` blocks."""
+    command = [sys.executable, str(Path(__file__).with_name("extraction_node.py")), str(count), str(latency_ms)]
+    return Process(command, log=directory / "node.log")
+
+
+def node_url(node: Process) -> str:
+    """Wait until the node listens, and return its URL."""
+    return node.wait_for_text("listening on").split()[-1]
 
 
 def chain_part(url: str, recorded: Sequence[RecordedBlock], count: int) -> Blocks:

@@ -1,6 +1,6 @@
 """The node of ``benchmarks/extraction.py``: the replay node's answers, served with as little work as Python allows.
 
-    python extraction_node.py LENGTH
+    python extraction_node.py LENGTH [LATENCY_MS]
 
 It must not be what is measured: the replay node itself needs 2 to 3 ms of a core for a block when cryo asks, most of it
 for HTTP and for ``eth_getLogs``, which it filters log by log. Here a connection is a thread that joins prepared pieces
@@ -14,6 +14,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,15 @@ class PreparedMethods(ChainMethods):
         return template.parts(self.chain.identity(number))
 
 
-def serve(methods: ChainMethods, listener: socket.socket) -> None:
-    """Answer every connection on a thread of its own, for ever."""
+def serve(methods: ChainMethods, listener: socket.socket, latency_seconds: float) -> None:
+    """Answer every connection on a thread of its own, for ever, each request ``latency_seconds`` late."""
     while True:
         connection, _ = listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=_converse, args=(methods, connection), daemon=True).start()
+        threading.Thread(target=_converse, args=(methods, connection, latency_seconds), daemon=True).start()
 
 
-def _converse(methods: ChainMethods, connection: socket.socket) -> None:
+def _converse(methods: ChainMethods, connection: socket.socket, latency_seconds: float) -> None:
     received = b""
     with connection:
         try:
@@ -82,6 +83,7 @@ def _converse(methods: ChainMethods, connection: socket.socket) -> None:
                 while len(received) < start + length:
                     received += _receive(connection)
                 body, received = received[start : start + length], received[start + length :]
+                time.sleep(latency_seconds)
                 connection.sendall(_response(methods, json.loads(body)))
         except ConnectionError:
             return  # the client has what it wanted
@@ -127,9 +129,10 @@ def _answer(methods: ChainMethods, call: dict[str, Any]) -> list[bytes]:
 def main() -> None:
     recorded = read_recorded_blocks(Path(recorded_blocks()))
     chain = build_chain(recorded, length=int(sys.argv[1]))
+    latency_seconds = float(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0.0
     with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
         print(f"node listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        serve(PreparedMethods(chain, recorded), listener)
+        serve(PreparedMethods(chain, recorded), listener, latency_seconds)
 
 
 if __name__ == "__main__":

@@ -54,36 +54,38 @@ class Run:
     rows: Counts = field(default_factory=dict)
 
 
-def ours(blocks: Blocks, directory: Path) -> Run:
-    """Extract through real processes on an embedded PostgreSQL: a controller and one worker."""
+def ours(blocks: Blocks, directory: Path, workers: int = 1) -> Run:
+    """Extract through real processes on an embedded PostgreSQL: a controller and one worker, or several that share the
+    job.
+    """
     with EmbeddedPostgres(directory / "metadb") as server:
         cluster = Cluster(directory, server.url)
         try:
             cluster.start_controller()
-            worker = psutil.Process(cluster.start_worker("bench-1").popen.pid)
+            started = [psutil.Process(cluster.start_worker(f"bench-{n}").popen.pid) for n in range(workers)]
             cluster.register(blocks.url, start_block=blocks.first)
-            return _measure_worker(cluster, worker, blocks)
+            return _measure_workers(cluster, started, blocks)
         finally:
             cluster.end()
 
 
-def _measure_worker(cluster: Cluster, worker: psutil.Process, blocks: Blocks) -> Run:
-    cpu, started = cpu_seconds(worker), time.perf_counter()
+def _measure_workers(cluster: Cluster, workers: list[psutil.Process], blocks: Blocks) -> Run:
+    cpu, started = sum(map(cpu_seconds, workers)), time.perf_counter()
     deployed = httpx.post(
         f"{cluster.admin_url}/datasets/ethereum/mainnet/versions/1.0.0/deploy",
-        json={"end_block": str(blocks.last)},
+        json={"end_block": str(blocks.last), "parallelism": len(workers)},
         timeout=60,
     )
     job_id = int(deployed.raise_for_status().json()["job_id"])
     job = wait_for("the end of the job", lambda: _ended(cluster, job_id), LIMIT_SECONDS)
-    seconds, cpu = time.perf_counter() - started, cpu_seconds(worker) - cpu
+    seconds, cpu = time.perf_counter() - started, sum(map(cpu_seconds, workers)) - cpu
     if job["status"] != "COMPLETED":
         raise RuntimeError(f"ours: {job}")
     tables = cluster.progress(job_id)["tables"]
     rows = {name: tables[name]["row_count"] for name in blocks.rows}
     _check("ours", rows, blocks)
     written = sum(table["total_size_bytes"] for table in tables.values())
-    return Run(seconds, cpu, peak_bytes(worker) / 1e6, written, rows)
+    return Run(seconds, cpu, max(map(peak_bytes, workers)) / 1e6, written, rows)
 
 
 def _ended(cluster: Cluster, job_id: int) -> Any:
