@@ -78,6 +78,10 @@ class VerifiedSource:
         """Return the number of the newest (finalized) block."""
         return await self._source.latest_block(finalized=finalized)
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """Return the hash of the block that the chain has at ``number`` now."""
+        return await self._source.block_hash(number)
+
     def distrust(self, batch: BlockBatch) -> None:
         """Pass the word on."""
         self._source.distrust(batch)
