@@ -54,24 +54,24 @@ class Run:
     rows: Counts = field(default_factory=dict)
 
 
-def ours(blocks: Blocks, directory: Path) -> Run:
-    """Extract through real processes on an embedded PostgreSQL: a controller and one worker."""
+def ours(blocks: Blocks, directory: Path, *, verify: str) -> Run:
+    """Extract through real processes on an embedded PostgreSQL: a controller and one worker, which verifies so much."""
     with EmbeddedPostgres(directory / "metadb") as server:
         cluster = Cluster(directory, server.url)
         try:
             cluster.start_controller()
             worker = psutil.Process(cluster.start_worker("bench-1").popen.pid)
             cluster.register(blocks.url, start_block=blocks.first)
-            return _measure_worker(cluster, worker, blocks)
+            return _measure_worker(cluster, worker, blocks, verify)
         finally:
             cluster.end()
 
 
-def _measure_worker(cluster: Cluster, worker: psutil.Process, blocks: Blocks) -> Run:
+def _measure_worker(cluster: Cluster, worker: psutil.Process, blocks: Blocks, verify: str) -> Run:
     cpu, started = cpu_seconds(worker), time.perf_counter()
     deployed = httpx.post(
         f"{cluster.admin_url}/datasets/ethereum/mainnet/versions/1.0.0/deploy",
-        json={"end_block": str(blocks.last)},
+        json={"end_block": str(blocks.last), "verify": verify},
         timeout=60,
     )
     job_id = int(deployed.raise_for_status().json()["job_id"])
