@@ -12,10 +12,9 @@ this process on one core, the recorded answers are decoded and written, and read
 The last line of the output is one JSON object, all else goes to stderr. ``cpu_s`` and ``peak_mb`` are of our worker, or
 of the peer's process; the node's are not counted. Ratios: ``speed_ratio_*`` are our blocks per second by the peer's,
 ``cpu_ratio_*`` our CPU per block by the peer's. ``decode_mb_per_s`` is decoding alone, ``decode_write_mb_per_s``
-decoding and writing Parquet, ``arrow_reader_mb_per_s`` reading the same bytes. ``verify_full_cost`` is the CPU of ours
-with full verification by that without: as the worker does not verify yet, it is 1 and the CPU of ``verify_blocks``
-for a block, measured in this process, by our CPU for a block. A peer that cannot be had is null, and ``missing`` says
-why.
+decoding and writing Parquet, ``arrow_reader_mb_per_s`` reading the same bytes. ``ours`` does not verify, like the
+peers. With ``--verifying``, ``verify_sample_cost`` and ``verify_full_cost`` are the CPU of ours for a block when it
+verifies by that when it does not. A peer that cannot be had is null, and ``missing`` says why.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,12 @@ class System:
         return None if self.peer is None else Peer(self.peer).missing()
 
 
-OURS = System("ours", extraction_runs.ours)
+# Without verification, as the peers have none; then with that of a sample, which is the default, and of every block.
+OURS = System("ours", partial(extraction_runs.ours, verify="off"))
+VERIFYING = (
+    System("ours_sample", partial(extraction_runs.ours, verify="sample")),
+    System("ours_full", partial(extraction_runs.ours, verify="full")),
+)
 PEERS = (
     System("cryo", extraction_runs.cryo, peer="cryo"),
     System("ethereum_etl", extraction_runs.ethereum_etl, part=ETL_PART, peer="ethereum-etl"),
@@ -71,7 +76,8 @@ def main() -> None:
     recorded = read_recorded_blocks(recorded_blocks())
     peers = () if arguments.no_peers else PEERS
     missing = {system.key: why for system in peers if (why := system.missing())}
-    systems = [OURS, *(system for system in peers if system.key not in missing)]
+    verifying = VERIFYING if arguments.verifying else ()
+    systems = [OURS, *verifying, *(system for system in peers if system.key not in missing)]
     figures = extract(systems, recorded, arguments.blocks, arguments.rounds)
     alone = decode_alone(recorded)
     print(json.dumps(result(figures, alone, recorded, arguments.blocks, missing), separators=(",", ":")))
@@ -82,6 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--blocks", type=int, default=2000, help="length of the replayed chain (default 2000)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn (default 3)")
     parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument("--verifying", action="store_true", help="ours with verification of a sample, and of all, too")
     return parser.parse_args()
 
 
@@ -162,10 +169,15 @@ def result(
         "transactions_per_s": ours["blocks_per_s"] * rows["transactions"] / count,
         "json_mb_per_s": ours["blocks_per_s"] * json_bytes(recorded, count) / count / MEGA,
     }
-    cost = 1 + alone["verify_ms"] / ours["cpu_ms_per_block"]
+    cost = {
+        each.key.replace("ours", "verify") + "_cost": figures[each.key]["cpu_ms_per_block"] / ours["cpu_ms_per_block"]
+        for each in VERIFYING
+        if each.key in figures
+    }
     return {
         **rows,
         "ours": rounded(ours | more),
+        **{system.key: rounded(figures[system.key]) for system in VERIFYING if system.key in figures},
         **{system.key: rounded(figures.get(system.key)) for system in PEERS},
         **({"missing": missing} if missing else {}),
         "speed_ratio_vs_cryo": ratio(figures, "blocks_per_s", "cryo"),
@@ -174,7 +186,7 @@ def result(
         **rounded({name: value for name, value in alone.items() if name != "verify_ms"}),
         "decode_to_arrow_reader": round(alone["decode_mb_per_s"] / alone["arrow_reader_mb_per_s"], 2),
         "decode_write_to_arrow_reader": round(alone["decode_write_mb_per_s"] / alone["arrow_reader_mb_per_s"], 2),
-        "verify_full_cost": round(cost, 2),
+        **{name: round(value, 2) for name, value in cost.items()},
     }
 
 

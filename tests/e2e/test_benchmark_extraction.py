@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 BLOCKS = 10
 ALONE = {
     *("decode_mb_per_s", "decode_write_mb_per_s", "decode_blocks_per_s", "arrow_reader_mb_per_s"),
-    *("decode_to_arrow_reader", "decode_write_to_arrow_reader", "verify_full_cost"),
+    *("decode_to_arrow_reader", "decode_write_to_arrow_reader"),
 }
 RATIOS = {
     "cryo": {"speed_ratio_vs_cryo", "cpu_ratio_vs_cryo"},

@@ -205,6 +205,9 @@ class Scripted:
     async def latest_block(self, *, finalized: bool) -> int | None:
         return LAST_BLOCK
 
+    async def block_hash(self, number: int) -> bytes | None:
+        return None
+
     def distrust(self, batch: BlockBatch) -> None:
         self.distrusted.append(batch)
 

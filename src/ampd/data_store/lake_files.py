@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ampd.jobs import ACTIVE_STATES
 from ampd.metadata_db import MetadataDb, sql
 
 
@@ -35,8 +36,12 @@ class LakeFiles:
         self._dataset = {"namespace": namespace, "name": name, "manifest_hash": manifest_hash}
 
     async def last_block(self) -> int | None:
-        """Return the highest block that any table has, or None when there are no files."""
-        row = await self._db.fetch_one(sql("data_store", "last_block_of_dataset"), self._dataset)
+        """Return the highest block that any table has, or None when there are no files.
+
+        While a job writes the dataset there may be gaps that it is about to fill: then the block before the first one.
+        """
+        parameters = {**self._dataset, "active_states": list(ACTIVE_STATES)}
+        row = await self._db.fetch_one(sql("data_store", "last_block_of_dataset"), parameters)
         return None if row is None else row["last_block"]
 
     async def between(self, start_block: int, end_block: int) -> list[LakeFile]:

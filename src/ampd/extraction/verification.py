@@ -32,7 +32,9 @@ _REPORT_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class VerificationInput:
-    """The descriptor of a verification job. Blocks None: from the dataset's first to the last that the lake has."""
+    """The descriptor of a verification job. Blocks None: from the dataset's first to the last that the lake has
+    (before the first gap, while the dataset is being extracted).
+    """
 
     namespace: str
     name: str

@@ -1,5 +1,5 @@
 -- The files of a dataset's tables that have blocks of a range, in the order of their blocks. Those of a table do not overlap, so that
--- the index is entered at the file that holds the range's first block.
+-- the index is entered at the file that holds the range's first block. Gaps and breaks are wanted here: canonical_files ends at them.
 SELECT t.table_name, r.path || '/' || f.file_name AS path, f.start_block, f.end_block, f.start_parent_hash, f.end_hash, f.row_count,
        f.object_size, f.metadata
 FROM physical_tables t
