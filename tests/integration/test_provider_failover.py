@@ -349,3 +349,16 @@ async def test_without_any_way_to_receipts_the_error_names_the_method() -> None:
         error = await refusal(source)
     assert (error.code, error.recoverable) == (ErrorCode.NODE_METHOD_UNSUPPORTED, False)
     assert "eth_getTransactionReceipt" in error.message
+
+
+async def test_the_hash_of_a_block_comes_from_whichever_node_knows_it() -> None:
+    async with (
+        node_of(Mood()) as behind,
+        node_of(Mood()) as ahead,
+        source_of([endpoint(behind.url), endpoint(ahead.url)]) as source,
+    ):
+        behind.head = FIRST + 3
+        for number in (FIRST, FIRST + 3, LAST):
+            expected = CHAIN.identity(number).hash
+            assert [await source.block_hash(number) for _ in range(2)] == [bytes.fromhex(expected[2:])] * 2
+        assert await source.block_hash(LAST + 1) is None

@@ -167,7 +167,6 @@ class Tip:
         config = {"kind": "evm-rpc", "network": "tip", "url": self.node.url}
         source = open_source([Provider("tip", "evm-rpc", "tip", config)], "tip", self._executor)
         try:
-            await source.chain_id()
             yield source
         finally:
             await source.close()

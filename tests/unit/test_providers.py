@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ampd.datasets import EvmRpcProviderConfig, ProviderStore, parse_evm_rpc_config, redacted
+from ampd.datasets import EvmRpcProviderConfig, Provider, ProviderStore, parse_evm_rpc_config, redacted
 from ampd.errors import AmpError, ErrorCode
+from ampd.extraction.head import HeadPolicy
+from ampd.extraction.sources import head_policy
 from ampd.object_store import ObjectStore
 
 ENVIRONMENT = {
@@ -341,3 +343,20 @@ def test_shown_settings_hold_no_secret_whatever_their_kind() -> None:
     assert (shown["token"], shown["auth_header"], shown["kind"]) == ("${TOKEN}", "X-Api-Key", "solana")
     assert (shown["concurrent_request_limit"], shown["fetch_receipts_per_tx"]) == (4, False)
     assert shown["rpc_provider_info"]["url"] == "https://node.example/…"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([{}], HeadPolicy(0, "tag")),
+        ([{"confirmations": 3}, {"confirmations": 8}, {}], HeadPolicy(8, "tag")),
+        ([{"finality": 20}, {}, {"finality": 64}], HeadPolicy(0, 64)),
+        ([{"finality": 0}, {}], HeadPolicy(0, 0)),
+    ],
+)
+def test_of_what_several_providers_say_about_the_head_the_most_careful_counts(
+    settings: list[dict[str, Any]], expected: HeadPolicy
+) -> None:
+    base = {"kind": "evm-rpc", "network": "mainnet", "url": URL}
+    providers = [Provider(f"node_{n}", "evm-rpc", "mainnet", base | one) for n, one in enumerate(settings)]
+    assert head_policy(providers) == expected

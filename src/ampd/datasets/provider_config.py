@@ -69,11 +69,11 @@ class EvmRpcProviderConfig(BaseModel):
     """Settings of a JSON-RPC endpoint of an EVM network, with all placeholders replaced.
 
     ``auth_token`` goes as ``Authorization: Bearer …``, or as it is in the header that ``auth_header`` names.
-    ``concurrent_request_limit`` and the two rate limits hold for each job on its own, on each worker. ``timeout_secs``
-    (seconds) is the longest silence within an answer. ``rate_limit_per_minute`` counts requests, a batch as one;
-    ``compute_units_per_second`` what every call costs, by ``compute_units`` (method = units).
     ``confirmations`` is how many blocks a job stays behind the newest one. ``finality`` says which block is final: the
     one that the node calls so (``tag``), or the one that has so many blocks behind it.
+    ``concurrent_request_limit`` and the two rate limits hold for each job on its own. ``timeout_secs`` (seconds) is the
+    longest silence within an answer. ``rate_limit_per_minute`` counts requests, a batch as one;
+    ``compute_units_per_second`` what every call costs, by ``compute_units`` (method = units).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -12,14 +12,14 @@ from ampd.sources.evm_rpc import CooldownStore, Endpoint, EvmRpcSource
 
 
 def head_policy(providers: Sequence[Provider]) -> HeadPolicy:
-    """Return how far jobs may follow the chain of ``providers`` (kind evm-rpc, secrets substituted): where they differ,
-    as the most careful says.
+    """Return how far jobs may follow the chain of ``providers`` (kind evm-rpc, secrets substituted): of several wishes
+    the most careful one, and a number of blocks before the nodes' own word.
     """
     configs = [EvmRpcProviderConfig.model_validate(provider.config) for provider in providers]
-    depths = [config.finality for config in configs if config.finality != "tag"]
+    distances = [config.finality for config in configs if config.finality != "tag"]
     return HeadPolicy(
         confirmations=max(config.confirmations for config in configs),
-        finality=max(depths) if len(depths) == len(configs) else "tag",
+        finality=max(distances) if distances else "tag",
     )
 
 

@@ -294,16 +294,27 @@ class NodePool:
         return newest
 
     async def block_hash(self, number: int) -> bytes | None:
-        """Return the hash (32 bytes) of the block that a node has at ``number`` now; None when it has none.
+        """Return the hash of the block at ``number``, from the first node that knows it; None when none does.
 
-        :raises AmpError: when the node does not answer.
+        :raises AmpError: when no node answers.
         """
-        node = self.choose(number, ())
-        try:
-            return await _hash_of(node, number)
-        except AmpError as fault:
-            self.report(node, fault)
-            raise
+        fault: AmpError | None = None
+        answered = False
+        avoid: set[int] = set()
+        for _ in range(len(self.usable())):
+            node = self.choose(number, avoid)
+            avoid.add(self.nodes.index(node))
+            try:
+                header = await node.client.call("eth_getBlockByNumber", [hex(number), False])
+                if header is not None:
+                    return _hash_of(node, header)
+                answered = True
+            except AmpError as error:
+                self.report(node, error)
+                fault = error
+        if answered:
+            return None
+        raise fault or self._first_fault()
 
     async def is_final(self, number: int) -> bool:
         """Tell whether a block can be missing no more: it is finalized, as far as any node tells."""
@@ -319,6 +330,14 @@ class NodePool:
         return number <= self._final
 
 
+def _hash_of(node: Node, header: Any) -> bytes:
+    try:
+        found = bytes.fromhex(header["hash"].removeprefix("0x"))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise malformed(node.shown_url, "eth_getBlockByNumber", "a block without a hash") from None
+    return found
+
+
 async def _number_of(node: Node, tag: str) -> int | None:
     header = await node.client.call("eth_getBlockByNumber", [tag, False])
     if header is None:
@@ -327,16 +346,6 @@ async def _number_of(node: Node, tag: str) -> int | None:
         return int(header["number"], 16)
     except (TypeError, KeyError, ValueError):
         raise malformed(node.shown_url, "eth_getBlockByNumber", f"a {tag} block without a number") from None
-
-
-async def _hash_of(node: Node, number: int) -> bytes | None:
-    header = await node.client.call("eth_getBlockByNumber", [hex(number), False])
-    if header is None:
-        return None
-    try:
-        return bytes.fromhex(header["hash"].removeprefix("0x"))
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise malformed(node.shown_url, "eth_getBlockByNumber", f"block {number} without a hash") from None
 
 
 async def _gathered(calls: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:

@@ -73,6 +73,7 @@ class EvmRpcSource:
 
     async def latest_block(self, *, finalized: bool) -> int | None:
         """Return the number of the newest (finalized) block; None when the nodes know none yet."""
+        await self._know_chain()
         return await self._pool.latest(finalized=finalized)
 
     def distrust(self, batch: BlockBatch) -> None:
@@ -83,7 +84,11 @@ class EvmRpcSource:
         _log.warning("node.distrusted", endpoint=batch.endpoint, start_block=blocks[0], end_block=blocks[1])
 
     async def block_hash(self, number: int) -> bytes | None:
-        """Return the hash of the block that a node has at ``number`` now; None when it has none."""
+        """Return the hash of the block that the chain has at ``number`` now; None when no node has one.
+
+        :raises AmpError: when no node answers.
+        """
+        await self._know_chain()
         return await self._pool.block_hash(number)
 
     async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
@@ -91,8 +96,7 @@ class EvmRpcSource:
 
         :raises AmpError: what the nodes did wrong, after several tries.
         """
-        if not any(node.identity for node in self._pool.nodes):
-            await self.chain_id()
+        await self._know_chain()
         in_flight: deque[_InFlight] = deque()
         position = start_block
         most_in_flight = min(_MOST_CHUNKS_IN_FLIGHT, _CHUNKS_IN_FLIGHT + len(self._pool.nodes) - 1)
@@ -118,6 +122,11 @@ class EvmRpcSource:
                 yield batch
         finally:
             await cancel_all([each.task for each in in_flight])
+
+    async def _know_chain(self) -> None:
+        """No node is asked for anything before it has told which chain it serves."""
+        if not any(node.identity for node in self._pool.nodes):
+            await self._pool.start()
 
     def _begin(self, start_block: int, end_block: int) -> _InFlight:
         chunk = self._chunk(start_block, end_block)
