@@ -54,9 +54,9 @@ class Run:
     rows: Counts = field(default_factory=dict)
 
 
-def ours(blocks: Blocks, directory: Path, workers: int = 1) -> Run:
+def ours(blocks: Blocks, directory: Path, *, verify: str, workers: int = 1) -> Run:
     """Extract through real processes on an embedded PostgreSQL: a controller and one worker, or several that share the
-    job.
+    job. ``verify`` is the option of the deploy: off, sample or full.
     """
     with EmbeddedPostgres(directory / "metadb") as server:
         cluster = Cluster(directory, server.url)
@@ -64,16 +64,16 @@ def ours(blocks: Blocks, directory: Path, workers: int = 1) -> Run:
             cluster.start_controller()
             started = [psutil.Process(cluster.start_worker(f"bench-{n}").popen.pid) for n in range(workers)]
             cluster.register(blocks.url, start_block=blocks.first)
-            return _measure_workers(cluster, started, blocks)
+            return _measure_workers(cluster, started, blocks, verify)
         finally:
             cluster.end()
 
 
-def _measure_workers(cluster: Cluster, workers: list[psutil.Process], blocks: Blocks) -> Run:
+def _measure_workers(cluster: Cluster, workers: list[psutil.Process], blocks: Blocks, verify: str) -> Run:
     cpu, started = sum(map(cpu_seconds, workers)), time.perf_counter()
     deployed = httpx.post(
         f"{cluster.admin_url}/datasets/ethereum/mainnet/versions/1.0.0/deploy",
-        json={"end_block": str(blocks.last), "parallelism": len(workers)},
+        json={"end_block": str(blocks.last), "parallelism": len(workers), "verify": verify},
         timeout=60,
     )
     job_id = int(deployed.raise_for_status().json()["job_id"])
