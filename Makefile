@@ -35,7 +35,7 @@ lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
 
 .PHONY: bench
 bench: $(STAMPS)/dev ## Extraction of 2,000 mainnet blocks end to end; one line of JSON at the end
-	$(BIN)/python benchmarks/extraction.py --rounds 1 --no-peers --verifying $(BENCH_ARGS)
+	$(BIN)/python benchmarks/extraction.py --rounds 1 --no-peers $(BENCH_ARGS)
 
 .PHONY: bench-extraction
 bench-extraction: $(STAMPS)/dev bench-peers ## The same beside cryo and ethereum-etl, medians of three rounds; one line of JSON at the end

@@ -12,9 +12,10 @@ this process on one core, the recorded answers are decoded and written, and read
 The last line of the output is one JSON object, all else goes to stderr. ``cpu_s`` and ``peak_mb`` are of our worker, or
 of the peer's process; the node's are not counted. Ratios: ``speed_ratio_*`` are our blocks per second by the peer's,
 ``cpu_ratio_*`` our CPU per block by the peer's. ``decode_mb_per_s`` is decoding alone, ``decode_write_mb_per_s``
-decoding and writing Parquet, ``arrow_reader_mb_per_s`` reading the same bytes. ``ours`` does not verify, like the
-peers. With ``--verifying``, ``verify_sample_cost`` and ``verify_full_cost`` are the CPU of ours for a block when it
-verifies by that when it does not. A peer that cannot be had is null, and ``missing`` says why.
+decoding and writing Parquet, ``arrow_reader_mb_per_s`` reading the same bytes. ``ours`` verifies nothing, as the peers
+do; ``ours_default`` verifies a sample, as a deploy does that says nothing else, ``ours_verify_full`` everything, both
+on half of the chain. ``verify_full_cost`` and ``verify_default_cost`` are their CPU per block by that of ``ours``. A
+peer that cannot be had is null, and ``missing`` says why.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from extraction_runs import Blocks, Run  # noqa: E402
 from peers import Peer  # noqa: E402
 from support.daemons import Process  # noqa: E402 - the harness of the tests
 
+VERIFIED_PART = 2  # verified runs get this part of the blocks
 ETL_PART = 10  # ethereum-etl gets this part of the blocks
 MEGA = 1_000_000
 
@@ -59,11 +61,10 @@ class System:
         return None if self.peer is None else Peer(self.peer).missing()
 
 
-# Without verification, as the peers have none; then with that of a sample, which is the default, and of every block.
 OURS = System("ours", partial(extraction_runs.ours, verify="off"))
-VERIFYING = (
-    System("ours_sample", partial(extraction_runs.ours, verify="sample")),
-    System("ours_full", partial(extraction_runs.ours, verify="full")),
+VERIFIED = (
+    System("ours_default", partial(extraction_runs.ours, verify="sample"), part=VERIFIED_PART),
+    System("ours_verify_full", partial(extraction_runs.ours, verify="full"), part=VERIFIED_PART),
 )
 PEERS = (
     System("cryo", extraction_runs.cryo, peer="cryo"),
@@ -76,8 +77,8 @@ def main() -> None:
     recorded = read_recorded_blocks(recorded_blocks())
     peers = () if arguments.no_peers else PEERS
     missing = {system.key: why for system in peers if (why := system.missing())}
-    verifying = VERIFYING if arguments.verifying else ()
-    systems = [OURS, *verifying, *(system for system in peers if system.key not in missing)]
+    verified = () if arguments.no_verified else VERIFIED
+    systems = [OURS, *verified, *(system for system in peers if system.key not in missing)]
     figures = extract(systems, recorded, arguments.blocks, arguments.rounds)
     alone = decode_alone(recorded)
     print(json.dumps(result(figures, alone, recorded, arguments.blocks, missing), separators=(",", ":")))
@@ -87,8 +88,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Extraction beside cryo and ethereum-etl.")
     parser.add_argument("--blocks", type=int, default=2000, help="length of the replayed chain (default 2000)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn (default 3)")
+    parser.add_argument("--no-verified", action="store_true", help="leave out the runs of ours that verify")
     parser.add_argument("--no-peers", action="store_true", help="ours alone")
-    parser.add_argument("--verifying", action="store_true", help="ours with verification of a sample, and of all, too")
     return parser.parse_args()
 
 
@@ -169,29 +170,30 @@ def result(
         "transactions_per_s": ours["blocks_per_s"] * rows["transactions"] / count,
         "json_mb_per_s": ours["blocks_per_s"] * json_bytes(recorded, count) / count / MEGA,
     }
-    cost = {
-        each.key.replace("ours", "verify") + "_cost": figures[each.key]["cpu_ms_per_block"] / ours["cpu_ms_per_block"]
-        for each in VERIFYING
-        if each.key in figures
-    }
     return {
         **rows,
         "ours": rounded(ours | more),
-        **{system.key: rounded(figures[system.key]) for system in VERIFYING if system.key in figures},
-        **{system.key: rounded(figures.get(system.key)) for system in PEERS},
+        **{system.key: rounded(figures.get(system.key)) for system in (*VERIFIED, *PEERS)},
         **({"missing": missing} if missing else {}),
         "speed_ratio_vs_cryo": ratio(figures, "blocks_per_s", "cryo"),
         "cpu_ratio_vs_cryo": ratio(figures, "cpu_ms_per_block", "cryo"),
         "speed_ratio_vs_etl": ratio(figures, "blocks_per_s", "ethereum_etl"),
-        **rounded({name: value for name, value in alone.items() if name != "verify_ms"}),
+        **rounded(alone),
         "decode_to_arrow_reader": round(alone["decode_mb_per_s"] / alone["arrow_reader_mb_per_s"], 2),
         "decode_write_to_arrow_reader": round(alone["decode_write_mb_per_s"] / alone["arrow_reader_mb_per_s"], 2),
-        **{name: round(value, 2) for name, value in cost.items()},
+        "verify_default_cost": cost(figures, "ours_default"),
+        "verify_full_cost": cost(figures, "ours_verify_full"),
     }
 
 
 def ratio(figures: dict[str, dict[str, float]], name: str, peer: str) -> float | None:
     return round(figures["ours"][name] / figures[peer][name], 2) if peer in figures else None
+
+
+def cost(figures: dict[str, dict[str, float]], verified: str) -> float | None:
+    """Return the CPU per block of a run that verifies by that of one that does not."""
+    name = "cpu_ms_per_block"
+    return round(figures[verified][name] / figures["ours"][name], 2) if verified in figures else None
 
 
 def rounded(figures: dict[str, float] | None) -> Any:

@@ -56,7 +56,7 @@ class Run:
 
 def ours(blocks: Blocks, directory: Path, *, verify: str, workers: int = 1) -> Run:
     """Extract through real processes on an embedded PostgreSQL: a controller and one worker, or several that share the
-    job, which verify so much.
+    job. ``verify`` is the option of the deploy: off, sample or full.
     """
     with EmbeddedPostgres(directory / "metadb") as server:
         cluster = Cluster(directory, server.url)

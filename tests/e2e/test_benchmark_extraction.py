@@ -24,7 +24,8 @@ RATIOS = {
 
 
 def test_a_short_benchmark_measures_ours_and_the_peers_that_are_installed_and_says_which_are_missing() -> None:
-    command = [sys.executable, str(BENCHMARKS / "extraction.py"), "--blocks", str(BLOCKS), "--rounds", "1"]
+    short = ("--blocks", str(BLOCKS), "--rounds", "1", "--no-verified")
+    command = [sys.executable, str(BENCHMARKS / "extraction.py"), *short]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
