@@ -194,6 +194,8 @@ class WriterConfig(_Section):
     max_range_blocks: Count = 100_000
     max_range_bytes: Count = 128 * 1024 * 1024
     deletion_delay_secs: Seconds = 1800.0
+    compaction: bool = True
+    compaction_cooldown_secs: Seconds = 1024.0
 
     @property
     def parsed_compression(self) -> Compression:

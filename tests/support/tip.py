@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampd.chain.tables import TABLES
-from ampd.data_store import Leftovers, RangeStore, TableStore
+from ampd.data_store import CompactionStore, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, Provider, ProviderStore, generate_manifest
 from ampd.extraction import (
+    CompactionSettings,
     ExtractionHandler,
     ExtractionSettings,
     HeldRanges,
@@ -109,6 +110,7 @@ class Tip:
         self.segment_blocks = 100_000
         self.target_seconds = 10.0
         self.keeper = KeeperSettings(sweep_seconds=0.2)
+        self.compaction: CompactionSettings | None = None
 
     def _parts(self) -> Parts:
         return Parts(
@@ -117,12 +119,14 @@ class Tip:
             tables=TableStore(self.db),
             ranges=RangeStore(self.db, lease_seconds=5.0, deletion_delay_seconds=3600.0),
             leftovers=Leftovers(self.db, self.lake),
+            compaction=CompactionStore(self.db, cooldown_seconds=0.0, deletion_delay_seconds=3600.0),
             lake=self.lake,
             executor=self._executor,
             open_source=open_source,
             settings=ExtractionSettings(
                 limits=SegmentLimits(self.target_seconds, self.segment_blocks, 10**9),
                 poll_interval_seconds=POLL_SECONDS,
+                compaction=self.compaction,
             ),
         )
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
-from ampd.data_store import Compression, Leftovers, RangeStore, TableStore
+from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, EndpointCooldowns, ProviderStore
 from ampd.extraction import (
+    CompactionSettings,
     ExtractionHandler,
     ExtractionSettings,
     HeldRanges,
@@ -105,6 +106,11 @@ def _parts(config: Config, db: MetadataDb, executor: ThreadPoolExecutor) -> Part
             db, lease_seconds=config.worker.lease_secs, deletion_delay_seconds=writer.deletion_delay_secs
         ),
         leftovers=Leftovers(db, lake),
+        compaction=CompactionStore(
+            db,
+            cooldown_seconds=writer.compaction_cooldown_secs,
+            deletion_delay_seconds=writer.deletion_delay_secs,
+        ),
         lake=lake,
         executor=executor,
         open_source=partial(open_source, cooldowns=EndpointCooldowns(db)),
@@ -114,6 +120,7 @@ def _parts(config: Config, db: MetadataDb, executor: ThreadPoolExecutor) -> Part
             ),
             compression=Compression(codec, compression.level),
             poll_interval_seconds=config.poll_interval_secs,
+            compaction=CompactionSettings() if writer.compaction else None,
         ),
     )
 

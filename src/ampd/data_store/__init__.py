@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ampd.data_store.compaction_store import CompactionStore, StoredFile
 from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.leftovers import Leftovers
 from ampd.data_store.range_store import (
@@ -15,8 +16,8 @@ from ampd.data_store.range_store import (
     RangeStore,
     Run,
     StoredSegment,
-    WrittenSegment,
 )
+from ampd.data_store.registration import WrittenSegment
 from ampd.data_store.segments import Compression, Segment, describe_segment, encode_segment, segment_file_name
 from ampd.data_store.tables import (
     Dataset,
@@ -28,6 +29,7 @@ from ampd.data_store.tables import (
 )
 
 __all__ = [
+    "CompactionStore",
     "Compression",
     "Cost",
     "Dataset",
@@ -46,6 +48,7 @@ __all__ = [
     "Run",
     "Segment",
     "SegmentFile",
+    "StoredFile",
     "StoredSegment",
     "TableProgress",
     "TableStore",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from ampd.data_store.tables import Revision
+from ampd.jobs import HELD_STATES
 from ampd.metadata_db import MetadataDb, sql
 from ampd.object_store import ObjectStore
 
@@ -47,7 +48,7 @@ class Leftovers:
 
     async def sweep(self) -> None:
         """Give up files whose writer has lost its lease."""
-        await self._db.execute(sql("data_store", "abandon_stale_files"))
+        await self._db.execute(sql("data_store", "abandon_stale_files"), {"held_states": list(HELD_STATES)})
 
     async def collect(self, revisions: Sequence[Revision] | None = None) -> int:
         """Delete the objects whose time has come, of all revisions or some; return how many."""

@@ -14,9 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.errors import ExclusionViolation
-from psycopg.types.json import Jsonb
 
-from ampd.data_store.segments import Segment
+from ampd.data_store.registration import WrittenSegment, file_rows
 from ampd.data_store.tables import Revision, SegmentFile
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import TERMINAL_STATES, Lease, WorkerIdentity, hold_lease, note_success
@@ -118,14 +117,6 @@ class Cost:
 
     bytes: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class WrittenSegment:
-    """A segment whose files, by path, are in the store and do not count yet."""
-
-    segment: Segment
-    files: dict[str, SegmentFile]
 
 
 class RangeStore:
@@ -299,7 +290,7 @@ class RangeStore:
                     await self._retire(connection, segments)
                 for written in segments:
                     await self._take_pending(connection, lease, written.files)
-                    rows = _rows(written.segment, list(written.files.values()))
+                    rows = file_rows(written.segment, list(written.files.values()))
                     await connection.execute(sql("data_store", "register_files"), rows)
                 if lease.replaces:
                     await self._check_link(connection, segments)
@@ -318,7 +309,6 @@ class RangeStore:
             "revision_ids": ids,
             "start_block": segments[0].segment.start_block,
             "end_block": segments[-1].segment.end_block,
-            "reason": "ORPHANED",
             "delay_seconds": self._deletion_delay_seconds,
         }
         await connection.execute(sql("data_store", "retire_files"), parameters)
@@ -344,7 +334,7 @@ class RangeStore:
             raise range_lost(lease)
 
     async def _take_pending(self, connection: Connection, lease: RangeLease, files: dict[str, SegmentFile]) -> None:
-        parameters = {"paths": list(files), "range_id": lease.id, "epoch": lease.epoch}
+        parameters = {"paths": list(files), "range_id": lease.id, "job_id": None, "epoch": lease.epoch}
         taken = await (await connection.execute(sql("data_store", "take_pending_files"), parameters)).fetchall()
         if len(taken) != len(files):
             raise range_lost(lease)
@@ -372,20 +362,3 @@ def range_lost(lease: RangeLease) -> AmpError:
 
 def _revision_ids(segments: Sequence[WrittenSegment]) -> list[int]:
     return sorted({file.revision_id for written in segments for file in written.files.values()})
-
-
-def _rows(segment: Segment, files: Sequence[SegmentFile]) -> dict[str, Any]:
-    count = len(files)
-    return {
-        "revision_ids": [file.revision_id for file in files],
-        "file_names": [file.file_name for file in files],
-        "starts": [segment.start_block] * count,
-        "ends": [segment.end_block] * count,
-        "parent_hashes": [segment.start_parent_hash] * count,
-        "end_hashes": [segment.end_hash] * count,
-        "row_counts": [file.row_count for file in files],
-        "sizes": [file.size for file in files],
-        "e_tags": [file.e_tag for file in files],
-        "versions": [file.version for file in files],
-        "descriptions": [Jsonb(file.description) for file in files],
-    }

@@ -74,10 +74,15 @@ def describe_segment(
 
 
 def encode_segment(
-    name: str, tables: Sequence[pa.Table], description: dict[str, Any], compression: Compression
+    name: str,
+    tables: Sequence[pa.Table],
+    description: dict[str, Any],
+    compression: Compression,
+    *,
+    parents: Sequence[int] = (),
 ) -> pa.Buffer:
     """Return a Parquet file with the rows of ``tables`` in their order. A table without rows still makes a file: the
-    range was seen.
+    range was seen. ``parents`` are the ids of the files that it was compacted from.
     """
     table = pa.concat_tables(tables)
     schema = table.schema
@@ -98,8 +103,8 @@ def encode_segment(
         writer.add_key_value_metadata(
             {
                 "nozzle_metadata": json.dumps(description, separators=(",", ":")),
-                "parent_file_ids": "[]",
-                "generation": "0",
+                "parent_file_ids": json.dumps(list(parents)),
+                "generation": "1" if parents else "0",
             }
         )
     return sink.getvalue()

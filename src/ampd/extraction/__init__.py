@@ -8,11 +8,12 @@ from ampd.extraction.handler import ExtractionHandler
 from ampd.extraction.held_ranges import HeldRanges
 from ampd.extraction.lake_keeper import KeeperSettings, LakeKeeper
 from ampd.extraction.open_extractions import OpenExtractions
-from ampd.extraction.parts import ExtractionSettings, Parts, SegmentLimits
+from ampd.extraction.parts import CompactionSettings, ExtractionSettings, Parts, SegmentLimits
 from ampd.extraction.range_borrower import RangeBorrower
 from ampd.extraction.verification import VerificationHandler
 
 __all__ = [
+    "CompactionSettings",
     "ExtractionHandler",
     "ExtractionSettings",
     "HeldRanges",

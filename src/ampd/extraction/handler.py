@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ampd.data_store import RangeLease
+from ampd.extraction.compactor import Compactor
 from ampd.extraction.held_ranges import HeldRanges, Holder
 from ampd.extraction.open_extractions import OpenExtractions
 from ampd.extraction.parts import Extraction, Parts
@@ -56,6 +57,8 @@ class _Own:
         self._held = held
         self._planner = planner
         self._runner = RangeRunner(parts, extraction, held, stop=context.stop, lease_is_valid=context.lease_is_valid)
+        self._parts = parts
+        self._compactor = _compactor(parts, extraction, held, context)
         # A range that is lost is found lost when it is written: whoever lost it is about to lose the job too.
         self._holder = Holder(stop=context.stop, lose=planner.wake)
         self._changed = planner.planned
@@ -65,6 +68,7 @@ class _Own:
         self._held.listen(self._job_id, self._on_change)
         planning = asyncio.create_task(self._planner.run())
         extracting = asyncio.create_task(self._runner.run(self._acquire))
+        compacting = asyncio.create_task(self._compact())
         try:
             await asyncio.wait({planning, extracting}, return_when=asyncio.FIRST_COMPLETED)
             if extracting.done():
@@ -74,8 +78,12 @@ class _Own:
             await extracting
         finally:
             self._held.listen(self._job_id, None)
-            await cancel_all([planning, extracting])
+            await cancel_all([planning, extracting, compacting])
         return is_complete
+
+    async def _compact(self) -> None:
+        if self._compactor is not None:
+            await self._compactor.run(self._parts.compaction)
 
     def _on_change(self) -> None:
         self._planner.wake()
@@ -99,3 +107,12 @@ class _Own:
         finally:
             for waiting in waits:
                 waiting.cancel()
+
+
+def _compactor(parts: Parts, extraction: Extraction, held: HeldRanges, context: JobContext) -> Compactor | None:
+    settings = parts.settings.compaction
+    if settings is None:
+        return None
+    return Compactor(
+        parts, extraction, held, context, limits=settings.limits, interval_seconds=settings.interval_seconds
+    )

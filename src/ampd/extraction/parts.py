@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from ampd.data_store import Compression, Leftovers, RangeStore, Revision, TableStore
+from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
 from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
+from ampd.extraction.compaction import CompactionLimits
 from ampd.extraction.head import Head
 from ampd.extraction.plan import ExtractionInput
 from ampd.object_store import ObjectStore
@@ -28,14 +29,23 @@ class SegmentLimits:
 
 
 @dataclass(frozen=True)
+class CompactionSettings:
+    """When small segments are compacted, and how often to look for them (seconds)."""
+
+    interval_seconds: float = 30.0
+    limits: CompactionLimits = field(default_factory=CompactionLimits)
+
+
+@dataclass(frozen=True)
 class ExtractionSettings:
     """How ranges and segments are cut and written, and how often a job that follows the chain looks for new blocks
-    (seconds).
+    (seconds). ``compaction`` None: small segments stay.
     """
 
     limits: SegmentLimits = field(default_factory=lambda: SegmentLimits(10.0, 100_000, 128 * 1024 * 1024))
     compression: Compression = field(default_factory=Compression)
     poll_interval_seconds: float = 1.0
+    compaction: CompactionSettings | None = field(default_factory=CompactionSettings)
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Parts:
     tables: TableStore
     ranges: RangeStore
     leftovers: Leftovers
+    compaction: CompactionStore
     lake: ObjectStore
     executor: Executor
     open_source: OpenSource

@@ -15,7 +15,7 @@ WITH gone AS (
     RETURNING revision_id, file_name
 )
 INSERT INTO uncounted_files (path, revision_id, reason, collect_at)
-SELECT r.path || '/' || gone.file_name, r.id, %(reason)s, now() + make_interval(secs => %(delay_seconds)s)
+SELECT r.path || '/' || gone.file_name, r.id, 'ORPHANED', now() + make_interval(secs => %(delay_seconds)s)
 FROM gone
 JOIN table_revisions r ON r.id = gone.revision_id
 RETURNING path

@@ -35,7 +35,9 @@ CREATE INDEX block_range_leases_free ON block_range_leases (job_id) WHERE state 
 CREATE TABLE uncounted_files (
     path        text PRIMARY KEY, -- below data_dir
     revision_id bigint NOT NULL REFERENCES table_revisions ON DELETE CASCADE,
-    range_id    bigint, -- the lease under which it is being written
+    -- The lease under which it is being written: of a range, or of a job.
+    range_id    bigint,
+    job_id      bigint,
     epoch       bigint,
     reason      text NOT NULL CHECK (reason IN ('PENDING', 'ABANDONED', 'ORPHANED', 'COMPACTED')),
     collect_at  timestamptz CHECK ((collect_at IS NULL) = (reason = 'PENDING')),
@@ -45,7 +47,9 @@ CREATE INDEX uncounted_files_to_collect ON uncounted_files (collect_at) WHERE co
 CREATE INDEX uncounted_files_pending ON uncounted_files (range_id) WHERE reason = 'PENDING';
 CREATE INDEX uncounted_files_of_revision ON uncounted_files (revision_id);
 
-ALTER TABLE table_revisions ADD COLUMN listed_at timestamptz NOT NULL DEFAULT now(); -- when its objects were last compared with its rows
+ALTER TABLE table_revisions
+    ADD COLUMN listed_at timestamptz NOT NULL DEFAULT now(), -- when its objects were last compared with its rows
+    ADD COLUMN compacted_to bigint NOT NULL DEFAULT 0; -- the block before which there is nothing to compact any more
 CREATE INDEX files_of_revision_by_time ON files (revision_id, created_at);
 
 -- The files of a revision as runs: each run is a line of segments that hang on each other by hash, without a gap. Written by triggers alone.

@@ -1,0 +1,122 @@
+"""Many small files become one: chosen by the worker that holds the job, and swapped in one transaction under its lease.
+
+Readers see the small files before that, and the large one after it, never both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ampd.data_store.registration import WrittenSegment, file_rows
+from ampd.data_store.tables import Revision
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import HELD_STATES, Lease, hold_lease
+from ampd.metadata_db import MetadataDb, sql
+
+_MOST_FILES = 256
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that counts. ``is_cool`` says that it is old enough to be compacted; ``object_size`` is in bytes."""
+
+    id: int
+    revision_id: int
+    path: str
+    start_block: int
+    end_block: int
+    start_parent_hash: bytes
+    end_hash: bytes
+    object_size: int
+    metadata: dict[str, Any]
+    created_at: datetime
+    is_cool: bool
+
+    @property
+    def end_timestamp(self) -> int:
+        """The time of the last block, in Unix seconds."""
+        return int(self.metadata["ranges"][-1]["timestamp"])
+
+
+class CompactionStore:
+    """What compaction reads and writes in a metadata database. ``cooldown_seconds``: how old a file must be;
+    ``deletion_delay_seconds``: how long objects stay that were replaced.
+    """
+
+    def __init__(self, db: MetadataDb, *, cooldown_seconds: float, deletion_delay_seconds: float) -> None:
+        self._db = db
+        self._cooldown_seconds = cooldown_seconds
+        self._deletion_delay_seconds = deletion_delay_seconds
+
+    async def next_files(self, revisions: Sequence[Revision]) -> list[StoredFile]:
+        """Return the next files of ``revisions`` that may want compaction, in the order of their blocks."""
+        parameters = {
+            "revision_ids": [revision.id for revision in revisions],
+            "cooldown_seconds": self._cooldown_seconds,
+            "limit": _MOST_FILES,
+        }
+        rows = await self._db.fetch_all(sql("data_store", "list_files_to_compact"), parameters)
+        return [StoredFile(**_plain(row)) for row in rows]
+
+    async def set_done_to(self, revisions: Sequence[Revision], block: int) -> None:
+        """Look at nothing before ``block`` any more."""
+        parameters = {"revision_ids": [revision.id for revision in revisions], "block": block}
+        await self._db.execute(sql("data_store", "set_compacted_to"), parameters)
+
+    async def begin_files(self, lease: Lease, files: Mapping[str, Revision]) -> datetime:
+        """Note the paths of files that are about to be written, and return the database's time.
+
+        :raises AmpError: LEASE_LOST.
+        """
+        parameters = {
+            "job_id": lease.job_id,
+            "lease_epoch": lease.lease_epoch,
+            "incarnation": lease.incarnation,
+            "held_states": list(HELD_STATES),
+            "paths": list(files),
+            "revision_ids": [revision.id for revision in files.values()],
+        }
+        row = await self._db.fetch_one(sql("data_store", "add_pending_compaction"), parameters)
+        if row is None:
+            raise _lost(lease)
+        now: datetime = row["now"]
+        return now
+
+    async def swap(self, lease: Lease, old: Sequence[StoredFile], new: WrittenSegment) -> None:
+        """Let the files of ``new`` count in the place of ``old``, which have the same blocks.
+
+        :raises AmpError: LEASE_LOST when the job or the files have gone to others. Nothing has changed then.
+        """
+        revision_ids = sorted({file.revision_id for file in old})
+        async with self._db.transaction() as connection:
+            await hold_lease(connection, lease)
+            await connection.execute(sql("data_store", "lock_revisions"), {"ids": revision_ids})
+            parameters = {"ids": [file.id for file in old], "delay_seconds": self._deletion_delay_seconds}
+            gone = await (await connection.execute(sql("data_store", "swap_files"), parameters)).fetchall()
+            fence = {
+                "paths": list(new.files),
+                "range_id": None,
+                "job_id": lease.job_id,
+                "epoch": lease.lease_epoch,
+            }
+            taken = await (await connection.execute(sql("data_store", "take_pending_files"), fence)).fetchall()
+            if len(gone) != len(old) or len(taken) != len(new.files):
+                raise _lost(lease)
+            rows = file_rows(new.segment, list(new.files.values()), created_at=max(file.created_at for file in old))
+            await connection.execute(sql("data_store", "register_files"), rows)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()}
+
+
+def _lost(lease: Lease) -> AmpError:
+    return AmpError(
+        ErrorCode.LEASE_LOST,
+        f"job {lease.job_id}: files that were being compacted were replaced meanwhile, or another worker has the job: "
+        "nothing was written",
+        recoverable=True,
+    )
