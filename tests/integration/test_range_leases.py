@@ -290,6 +290,20 @@ async def test_what_would_not_hang_on_the_blocks_before_it_replaces_nothing(rang
     assert (await ranges.store.view(ranges.job_id, [ranges.revisions["blocks"]])).ranges == []
 
 
+async def test_what_blocks_of_the_old_chain_have_come_behind_meanwhile_is_not_replaced_without_them(
+    ranges: Ranges,
+) -> None:
+    """A reader would see the chain end there: a deeper look plans all of them."""
+    await ranges.plan((0, 9), (10, 19), (20, 29))
+    for start in (0, 10, 20):
+        await ranges.commit(await ranges.take(), segment(start, start + 9))
+    await ranges.plan((10, 19), replaces=True)
+    with pytest.raises(AmpError) as refused:
+        await ranges.commit(await ranges.take(), segment(10, 19, fork=1, parent_fork=0))
+    assert refused.value.code is ErrorCode.PARENT_HASH_MISMATCH
+    assert await ranges.counting() == [(0, 9), (10, 19), (20, 29)]
+
+
 async def test_a_segment_that_reaches_into_what_is_replaced_goes_whole(ranges: Ranges) -> None:
     await ranges.plan((0, 9), (10, 19), (20, 29))
     for start, end in ((0, 9), (10, 19), (20, 29)):
