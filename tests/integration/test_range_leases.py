@@ -40,6 +40,7 @@ async def test_no_more_ranges_are_read_at_once_than_the_job_allows_but_for_one_t
     first = await ranges.take()
     assert await ranges.store.open_plans() == []
     assert await ranges.store.lease_next(ranges.job_id, ranges.workers["helper"]) is None
+    assert len(await ranges.store.open_plans(closing=first)) == 1
     second = await ranges.take(closing=first)
     assert second.start_block == 10
     assert await ranges.store.lease_next(ranges.job_id, ranges.workers["helper"]) is None

@@ -197,8 +197,8 @@ class CountingNode:
         self._node.head = head
 
     def _keep(self, call: RpcCall) -> Fault | None:
-        if call.method != "eth_getBlockByNumber" or not call.params[0].startswith("0x"):
-            return None
+        if call.method != "eth_getBlockByNumber" or not call.params[0].startswith("0x") or not call.params[1]:
+            return None  # a header alone is a look at the chain, not a block that is taken
         number = int(call.params[0], 16)
         self.asked.append(number)
         is_silent = self._silent_from is not None and number >= self._silent_from

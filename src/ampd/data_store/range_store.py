@@ -214,9 +214,10 @@ class RangeStore:
 
     # --- leasing, by any worker
 
-    async def open_plans(self) -> list[OpenPlan]:
-        """Return the running jobs that have a range to lease, those that come first first."""
-        return [OpenPlan(**row) for row in await self._db.fetch_all(sql("data_store", "list_open_plans"))]
+    async def open_plans(self, *, closing: RangeLease | None = None) -> list[OpenPlan]:
+        """Return the running jobs that have a range to lease, those that come first first; see :meth:`lease_next`."""
+        rows = await self._db.fetch_all(sql("data_store", "list_open_plans"), {"closing_id": closing and closing.id})
+        return [OpenPlan(**row) for row in rows]
 
     async def lease_next(
         self, job_id: int, worker: WorkerIdentity, *, closing: RangeLease | None = None

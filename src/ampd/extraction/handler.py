@@ -60,7 +60,9 @@ class _Own:
         self._parts = parts
         self._compactor = _compactor(parts, extraction, held, context)
         # A range that is lost is found lost when it is written: whoever lost it is about to lose the job too.
-        self._holder = Holder(stop=context.stop, lose=planner.wake)
+        # A stop comes from the job, which has to say first that it was heard.
+        self._holder = Holder(stop=asyncio.Event(), lose=planner.wake)
+        self._stop = context.stop
         self._changed = planner.planned
         self._ends = asyncio.Event()
 
@@ -89,19 +91,17 @@ class _Own:
         self._planner.wake()
         self._changed.set()
 
-    async def _acquire(self, closing: RangeLease | None) -> RangeLease | None:
-        if closing is not None:
-            return await self._held.lease_next(self._job_id, self._holder, closing=closing)
-        while not self._ends.is_set() and not self._holder.stop.is_set():
+    async def _acquire(self, closing: RangeLease | None, *, waits: bool) -> RangeLease | None:
+        while not self._ends.is_set() and not self._stop.is_set():
             self._changed.clear()
-            lease = await self._held.lease_next(self._job_id, self._holder)
-            if lease is not None:
+            lease = await self._held.lease_next(self._job_id, self._holder, closing=closing)
+            if lease is not None or not waits:
                 return lease
             await self._wait()
         return None
 
     async def _wait(self) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._changed, self._ends, self._holder.stop)]
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._changed, self._ends, self._stop)]
         try:
             await asyncio.wait(waits, timeout=_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -118,10 +118,12 @@ class RangeBorrower:
             if plan is None or not await self._begin(plan, slots):
                 return
 
-    async def _best_plan(self) -> OpenPlan | None:
-        """Return the job that comes first among those that we may help and can."""
+    async def _best_plan(self, closing: RangeLease | None = None) -> OpenPlan | None:
+        """Return the job that comes first among those that we may help and can, also when ``closing`` is its last
+        range that may be read at once.
+        """
         now = time.monotonic()
-        for plan in await self._ranges.open_plans():
+        for plan in await self._ranges.open_plans(closing=closing):
             rest = self._rests.get(plan.job_id)
             if matches(plan.worker_selector, self._node_id) and (rest is None or rest.until <= now):
                 return plan
@@ -145,8 +147,8 @@ class RangeBorrower:
         self._wake.set()
 
     async def _help(self, helping: _Help, plan: OpenPlan, holder: Holder, first: RangeLease, slots: Slots) -> None:
-        async def acquire(closing: RangeLease | None) -> RangeLease | None:
-            best = await self._best_plan()
+        async def acquire(closing: RangeLease | None, *, waits: bool) -> RangeLease | None:
+            best = await self._best_plan(closing)
             if slots.free < 0 or best is None or best.job_id != plan.job_id:
                 return None
             return await self._held.lease_next(plan.job_id, holder, closing=closing)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,9 +20,15 @@ from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
 
-# Gives the next range: None when there is none (for now, when ``closing`` is given; for good otherwise). ``closing`` is
-# a range of which nearly all blocks have come.
-Acquire = Callable[[RangeLease | None], Awaitable[RangeLease | None]]
+
+class Acquire(Protocol):
+    """Gives the next range, or None: when there is none at the moment, or, if it ``waits``, when there will be none.
+    ``closing`` is a range of which all blocks have come, or nearly: it is not read any more.
+    """
+
+    def __call__(self, closing: RangeLease | None, *, waits: bool) -> Awaitable[RangeLease | None]:
+        """Lease it."""
+
 
 # The next range is begun when so many batches like the last one are still to come: as many as a source has in flight.
 _BATCHES_AHEAD = 3
@@ -61,12 +67,13 @@ class RangeRunner:
         """
         try:
             coming = None if first is None else self._begin(first)
+            last: RangeLease | None = None
             while not self._stop.is_set() or coming is not None:
-                lease = None if coming is not None else await acquire(None)
+                lease = None if coming is not None else await acquire(last, waits=True)
                 reading = coming or (None if lease is None else self._begin(lease))
                 if reading is None:
                     break
-                coming = await self._read(reading, acquire)
+                coming, last = await self._read(reading, acquire), reading.lease
             await self._finish_last()
         finally:
             await self._abandon()
@@ -90,7 +97,7 @@ class RangeRunner:
             await reading.writer.add(batch)
             left = reading.lease.end_block - batch.end_block
             if coming is None and 0 < left <= _BATCHES_AHEAD * (batch.end_block - batch.start_block + 1):
-                next_lease = None if self._stop.is_set() else await acquire(reading.lease)
+                next_lease = None if self._stop.is_set() else await acquire(reading.lease, waits=False)
                 coming = None if next_lease is None else self._begin(next_lease)
         await self._finish_last()
         self._finishing = asyncio.create_task(self._finish(reading))

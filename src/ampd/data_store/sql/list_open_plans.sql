@@ -4,5 +4,6 @@ FROM extraction_plans p
 JOIN jobs j ON j.id = p.job_id
 WHERE p.job_id IN (SELECT l.job_id FROM block_range_leases l WHERE l.state = 'FREE')
   AND NOT p.stops AND j.state = 'RUNNING'
-  AND (SELECT count(*) FROM block_range_leases h WHERE h.job_id = p.job_id AND h.state = 'READING') < p.parallelism
+  AND (SELECT count(*) FROM block_range_leases h WHERE h.job_id = p.job_id AND h.state = 'READING'
+         AND h.id IS DISTINCT FROM %(closing_id)s::bigint) < p.parallelism
 ORDER BY j.priority DESC, j.id
