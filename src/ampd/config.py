@@ -148,6 +148,15 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
+def _endpoint(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL like https://s3.example.com")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must hold no keys and no parameters; keys come from the environment or a profile")
+    return text.rstrip("/")
+
+
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
@@ -203,6 +212,18 @@ class WriterConfig(_Section):
         return parse_compression(self.compression)
 
 
+class ObjectStoreConfig(_Section):
+    """How buckets are reached. Keys are never here: they come from the environment or from a profile."""
+
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    region: str | None = None
+    path_style: bool = True
+    allow_http: bool = False
+    profile: str | None = None
+    timeout_secs: Seconds = 30.0
+    retry_secs: Seconds = 30.0
+
+
 class RetentionConfig(_Section):
     """For how many days the history of jobs is kept, and jobs after their end; 0: for ever."""
 
@@ -230,6 +251,7 @@ class Config(BaseSettings):
     poll_interval_secs: Seconds = 1.0
     worker: WorkerConfig = WorkerConfig()
     writer: WriterConfig = WriterConfig()
+    object_store: ObjectStoreConfig = ObjectStoreConfig()
     retention: RetentionConfig = RetentionConfig()
 
     _file: Path | None = PrivateAttr(None)

@@ -1,29 +1,26 @@
-"""Object stores on real directories: read-only ones, full ones, and ones that are not there yet; and S3 over HTTP."""
+"""Object stores on real directories: read-only ones, full ones, and ones that are not there yet."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.object_store import ObjectInfo, ObjectStore
+from ampd.object_store import ObjectInfo, ObjectStore, StoreCheck
 
 MEGABYTE = 1024 * 1024
 NOBODY = 65534
 SECRET = "s3cr3t"
-REFUSAL = f"<Error><Code>AccessDenied</Code><Message>{SECRET}</Message></Error>"
 
 
 async def failure(call: Awaitable[object]) -> AmpError:
@@ -51,7 +48,7 @@ async def test_what_was_put_can_be_read_listed_replaced_and_deleted(store: Objec
     assert put.e_tag
     await store.put("b/one", memoryview(b"1"))
     await store.put("c", bytearray())
-    await store.put("b/one", b"111")
+    assert (await store.replace("b/one", b"111")).e_tag
     assert await store.list() == [ObjectInfo("b/one", 3), ObjectInfo("b/two", 2), ObjectInfo("c", 0)]
     assert await store.list("b") == [ObjectInfo("b/one", 3), ObjectInfo("b/two", 2)]
     assert await store.list("b/on") == []
@@ -71,6 +68,36 @@ async def test_a_file_can_be_put_as_it_is(store: ObjectStore, tmp_path: Path) ->
     source.write_bytes(os.urandom(6 * MEGABYTE))
     assert (await store.put("copy", source)).size == 6 * MEGABYTE
     assert await store.get("copy") == source.read_bytes()
+    source.write_bytes(b"2")
+    await store.replace("copy", source)
+    assert await store.get("copy") == b"2"
+
+
+async def test_a_put_leaves_the_object_that_is_there(store: ObjectStore, tmp_path: Path) -> None:
+    await store.put("a/x", b"first")
+    error = await failure(store.put("a/x", b"other"))
+    assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_CONFLICT, True)
+    assert "'a/x'" in error.message
+    assert await store.get("a/x") == b"first"
+
+
+async def test_a_put_of_what_is_there_already_is_fine(store: ObjectStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"same")
+    first = await store.put("x", b"same")
+    assert await store.put("x", b"same") == first
+    assert await store.put("x", source) == first
+
+
+async def test_of_many_puts_of_one_name_one_wins_and_stays_whole(store: ObjectStore) -> None:
+    bodies = [bytes([number]) * 100_000 for number in range(16)]
+    results = await asyncio.gather(*(store.put("x", body) for body in bodies), return_exceptions=True)
+    won = [body for body, result in zip(bodies, results, strict=True) if not isinstance(result, BaseException)]
+    assert [await store.get("x")] == won
+    lost = [result for result in results if isinstance(result, AmpError)]
+    assert {error.code for error in lost} == {ErrorCode.DATA_STORE_CONFLICT}
+    assert len(lost) == 15
+    assert len(await store.list()) == 1
 
 
 async def test_a_directory_comes_into_being_with_the_first_write(tmp_path: Path) -> None:
@@ -120,21 +147,22 @@ def test_a_place_that_cannot_be_opened_is_refused_without_its_secrets(url: str, 
     assert SECRET not in caught.value.message
 
 
-async def test_a_check_for_writing_leaves_nothing_behind(store: ObjectStore) -> None:
-    await store.check_writable()
+async def test_a_check_finds_that_objects_are_kept_and_leaves_nothing_behind(store: ObjectStore) -> None:
+    assert await store.check() == StoreCheck(keeps_objects=True)
     assert await store.list() == []
+    assert store.directory is None or list(store.directory.iterdir()) == []
 
 
-async def test_a_reader_never_sees_a_part_of_a_put(tmp_path: Path) -> None:
+async def test_a_reader_never_sees_a_part_of_a_replaced_object(tmp_path: Path) -> None:
     store = ObjectStore.open(tmp_path)
     versions = {bytes([digit]) * (8 * MEGABYTE + digit) for digit in (1, 2)}
-    await store.put("x", next(iter(versions)))
+    await store.replace("x", next(iter(versions)))
     done = asyncio.Event()
 
     async def write() -> None:
         for _ in range(5):
             for version in versions:
-                await store.put("x", version)
+                await store.replace("x", version)
         done.set()
 
     writer = asyncio.create_task(write())
@@ -151,7 +179,7 @@ async def test_a_file_in_the_place_of_the_directory_is_reported(tmp_path: Path) 
     (tmp_path / "file").write_text("x")
     for directory in ("file", "file/below"):
         store = ObjectStore.open(tmp_path / directory)
-        error = await failure(store.check_writable())
+        error = await failure(store.check())
         assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_NOT_WRITABLE, False)
         assert str(tmp_path / directory) in error.message
         assert "A file stands where a directory is needed" in error.message
@@ -189,7 +217,7 @@ async def test_a_directory_without_the_right_to_write_is_reported(open_directory
     try:
         with without_rights():
             uid = os.geteuid()
-            errors = [await failure(call) for call in (store.check_writable(), store.delete("old"))]
+            errors = [await failure(call) for call in (store.check(), store.delete("old"))]
             errors.append(await failure(ObjectStore.open(open_directory / "new").put("x", b"")))
             assert await store.get("old") == b"x"
     finally:
@@ -206,7 +234,7 @@ async def test_an_object_without_the_right_to_read_is_reported(open_directory: P
     (open_directory / "closed").chmod(stat.S_IWUSR)
     with without_rights():
         error = await failure(store.get("closed"))
-    assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_ERROR, True)
+    assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_NOT_READABLE, True)
     assert "cannot read 'closed'" in error.message
     assert "Permission denied" in error.message
 
@@ -243,7 +271,7 @@ async def test_a_read_only_file_system_is_reported(small_volume: Path) -> None:
     store = ObjectStore.open(small_volume)
     await store.put("old", b"x")
     subprocess.run(["mount", "-o", "remount,ro", str(small_volume)], check=True)
-    for call in (store.check_writable(), store.delete("old"), ObjectStore.open(small_volume / "new").put("x", b"")):
+    for call in (store.check(), store.delete("old"), ObjectStore.open(small_volume / "new").put("x", b"")):
         error = await failure(call)
         assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_NOT_WRITABLE, False)
         assert str(small_volume) in error.message
@@ -276,70 +304,3 @@ def test_a_large_put_needs_a_bounded_amount_of_memory(tmp_path: Path, how: str) 
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert (tmp_path / "big").stat().st_size == 100 * MEGABYTE
     assert grown < 90, "megabytes on top of the body"
-
-
-@pytest.fixture
-async def s3_answers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[dict[str, int]]:
-    """An HTTP server in the place of S3: keeps objects; statuses in the dict are answered to the named methods."""
-    objects: dict[str, bytes] = {}
-    answers: dict[str, int] = {}
-
-    async def serve(request: web.Request) -> web.Response:
-        if request.method in answers:
-            return web.Response(status=answers[request.method], text=REFUSAL)
-        if request.method == "PUT":
-            objects[request.path] = await request.read()
-            return web.Response(headers={"ETag": '"1"'})
-        if request.method == "DELETE":
-            objects.pop(request.path, None)
-            return web.Response(status=204)
-        if request.path not in objects:
-            return web.Response(status=404)
-        headers = {"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
-        return web.Response(body=objects[request.path], headers=headers)
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    point_s3_at(monkeypatch, runner.addresses[0][1])
-    yield answers
-    await runner.cleanup()
-
-
-def point_s3_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-
-
-async def test_a_bucket_is_used_with_credentials_from_the_environment(s3_answers: dict[str, int]) -> None:
-    store = ObjectStore.open("s3://bucket/prefix")
-    assert await store.get("x") is None
-    assert (await store.put("x", b"1")).e_tag == '"1"'
-    assert await store.get("x") == b"1"
-    await store.check_writable()
-    assert s3_answers == {}
-
-
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_bucket_that_refuses_writes_is_reported(s3_answers: dict[str, int], status: int) -> None:
-    s3_answers["PUT"] = status
-    error = await failure(ObjectStore.open("s3://bucket/prefix").check_writable())
-    assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_NOT_WRITABLE, False)
-    assert "'s3://bucket/prefix'" in error.message
-    assert "AccessDenied. Check the credentials in the environment" in error.message
-
-
-async def test_a_store_that_cannot_be_reached_is_reported_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as unanswered:  # bound, but nobody listens
-        unanswered.bind(("127.0.0.1", 0))
-        point_s3_at(monkeypatch, unanswered.getsockname()[1])
-        error = await failure(ObjectStore.open("s3://bucket/prefix").put("x", b"1"))
-    assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_ERROR, True)
-    assert "cannot write 'x' in object store 's3://bucket/prefix'" in error.message
-    assert "error sending request" in error.message
-    assert "can be reached from this machine" in error.message

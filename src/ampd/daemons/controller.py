@@ -11,11 +11,11 @@ from ampd.config import Config, split_address
 from ampd.controller import run_placement, run_rescue, run_retention
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
+from ampd.daemons.stores import open_store
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.jobs import JobStore, Notifier, RetentionPolicy, WorkerStore
 from ampd.metadata_db import MetadataDb
-from ampd.object_store import ObjectStore
 
 _log = structlog.get_logger(__name__)
 
@@ -55,8 +55,8 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
     return Services(
         jobs=JobStore(db, lease_seconds=worker.lease_secs, stop_seconds=worker.stop_timeout_secs, notifier=notifier),
         workers=WorkerStore(db, lease_seconds=worker.lease_secs, notifier=notifier),
-        datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
-        providers=ProviderStore(ObjectStore.open(config.providers_dir)),
+        datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
+        providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
         version=build_info()["version"],
     )

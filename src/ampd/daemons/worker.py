@@ -13,6 +13,7 @@ import pyarrow as pa
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
+from ampd.daemons.stores import check_lake, open_store, sweep_lake
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, EndpointCooldowns, ProviderStore
 from ampd.extraction import (
@@ -32,6 +33,7 @@ from ampd.extraction.sources import open_source
 from ampd.jobs import LeasedJobs, Notifier, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
+from ampd.tasks import cancel_all
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
 
 _ALLOCATOR_VARIABLE = "ARROW_DEFAULT_MEMORY_POOL"  # Arrow's own: who sets it has chosen
@@ -57,14 +59,17 @@ async def run_worker(
     """
     warn_of_ignored_keys(config)
     keep_memory_for_columns()
+    lake = open_store(config, config.data_dir)
     db = await open_metadata_db(config)
+    sweeping = asyncio.create_task(sweep_lake(lake))
     # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="columns") as executor:
         try:
             notifier = Notifier(db)
             leased_jobs = LeasedJobs(db, notifier=notifier)
             worker = WorkerIdentity(node_id, uuid4())
-            parts = _parts(config, db, executor)
+            await check_lake(config)
+            parts = _parts(config, db, lake, executor)
             opened, held = OpenExtractions(parts), HeldRanges(parts.ranges, worker)
             node = WorkerNode(
                 db,
@@ -90,17 +95,17 @@ async def run_worker(
             )
             await node.run(stop)
         finally:
+            await cancel_all([sweeping])
             await db.close()
 
 
-def _parts(config: Config, db: MetadataDb, executor: ThreadPoolExecutor) -> Parts:
+def _parts(config: Config, db: MetadataDb, lake: ObjectStore, executor: ThreadPoolExecutor) -> Parts:
     writer = config.writer
     compression = writer.parsed_compression
     codec = "none" if compression.codec == "uncompressed" else compression.codec
-    lake = ObjectStore.open(config.data_dir)
     return Parts(
-        datasets=DatasetStore(db, ObjectStore.open(config.manifests_dir)),
-        providers=ProviderStore(ObjectStore.open(config.providers_dir)),
+        datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
+        providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
         ranges=RangeStore(
             db, lease_seconds=config.worker.lease_secs, deletion_delay_seconds=writer.deletion_delay_secs

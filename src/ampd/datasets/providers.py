@@ -81,7 +81,7 @@ class ProviderStore:
             )
         text = to_toml(content)
         check_registrable(content, f"provider '{name}'")
-        await self._store.put(name + SUFFIX, text.encode())
+        await self._store.replace(name + SUFFIX, text.encode())
         return Provider(name, kind, content["network"], content)
 
     async def delete(self, name: str) -> None:

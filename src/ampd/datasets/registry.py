@@ -103,7 +103,7 @@ class DatasetStore:
         The object is written first: a row without its object could not be used.
         """
         manifest_hash = manifest.hash()
-        await self._manifests.put(manifest_hash, manifest.canonical_json())
+        await self._manifests.replace(manifest_hash, manifest.canonical_json())
         row = {"hash": manifest_hash, "kind": manifest.kind, "path": manifest_hash}
         async with self._db.transaction() as connection:
             await connection.execute(sql("datasets", "insert_manifest"), row)
