@@ -320,7 +320,7 @@ def test_addresses_are_split_into_host_and_port() -> None:
 
 def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"url": URL, "auto_migrate": "false", "compression": "gzip", "admin_api_addr": "[::]:1"}
-    words |= {"endpoint": "https://x", "path_style": "false", "allow_http": "true"}
+    words |= {"endpoint": "https://x", "path_style": "false", "allow_http": "true", "compaction": "false"}
     numbers = {"heartbeat_interval_secs": "3"}
     given: dict[tuple[str, ...], str] = {}
     for key in KEYS:
