@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -159,6 +160,15 @@ async def test_wrong_credentials_are_a_refusal(seaweedfs_server: S3Server, monke
     assert (await failure(store, changes=False)).code == ErrorCode.DATA_STORE_NOT_READABLE
 
 
+async def test_a_store_that_is_away_is_named_with_the_reason() -> None:
+    with socket.socket() as unanswered:  # bound, but nobody listens
+        unanswered.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unanswered.getsockname()[1]}"
+        error = await failure(open_bucket(url, "x", retry_seconds=0.1))
+    assert (error.code, error.recoverable) == (ErrorCode.DATA_STORE_UNREACHABLE, True)
+    assert f"{url} cannot be reached (Connection refused)" in error.message
+
+
 async def test_credentials_and_endpoint_can_come_from_a_profile(
     seaweedfs_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -184,6 +194,10 @@ async def test_the_environment_alone_is_enough(moto_server: S3Server, monkeypatc
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server.url)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     assert await ObjectStore.open(f"s3://{BUCKET}/environment").check() == StoreCheck(keeps_objects=True)
+
+
+def is_put(request: web.Request) -> bool:
+    return request.method == "PUT"
 
 
 def is_reading(request: web.Request) -> bool:
@@ -213,7 +227,7 @@ class TestADisturbedLine:
         [
             ("status", {"status": 500, "times": 5}),
             ("status", {"status": 503, "code": "SlowDown", "times": 2}),
-            ("status", {"status": 409, "code": "ConditionalRequestConflict", "times": 2}),
+            ("status", {"status": 409, "code": "ConditionalRequestConflict", "hits": is_put}),
             ("before", {"times": 2}),
             ("after", {}),
             ("stall", {}),
