@@ -287,14 +287,13 @@ class RangeStore:
         try:
             async with self._db.transaction() as connection:
                 await self._hold(connection, lease)
-                if lease.replaces:
-                    await self._retire(connection, segments)
+                borders = await self._retire(connection, segments) if lease.replaces else []
                 for written in segments:
                     await self._take_pending(connection, lease, written.files)
                     rows = file_rows(written.segment, list(written.files.values()))
                     await connection.execute(sql("data_store", "register_files"), rows)
-                if lease.replaces:
-                    await self._check_link(connection, segments)
+                for border in borders:
+                    await self._check_link(connection, segments, border)
                 await self._advance(connection, lease, start, end, cost)
         except ExclusionViolation as error:
             raise AmpError(
@@ -303,26 +302,34 @@ class RangeStore:
                 recoverable=True,
             ) from error
 
-    async def _retire(self, connection: Connection, segments: Sequence[WrittenSegment]) -> None:
+    async def _retire(self, connection: Connection, segments: Sequence[WrittenSegment]) -> list[int]:
+        """Take away what is replaced; return the blocks that must hang on the ones before them in the end: the first
+        of what comes, and the one behind the last when that hung on what goes.
+        """
         ids = _revision_ids(segments)
+        start, end = segments[0].segment.start_block, segments[-1].segment.end_block
         await connection.execute(sql("data_store", "lock_revisions"), {"ids": ids})
+        across = {"revision_ids": ids, "block": end}
+        goes_on = await (await connection.execute(sql("data_store", "find_run_across"), across)).fetchone() is not None
         parameters = {
             "revision_ids": ids,
-            "start_block": segments[0].segment.start_block,
-            "end_block": segments[-1].segment.end_block,
+            "start_block": start,
+            "end_block": end,
             "delay_seconds": self._deletion_delay_seconds,
         }
         await connection.execute(sql("data_store", "retire_files"), parameters)
+        return [start, end + 1] if goes_on else [start]
 
-    async def _check_link(self, connection: Connection, segments: Sequence[WrittenSegment]) -> None:
-        """What replaces blocks never makes a line shorter than it was: else the chain has changed once more."""
-        start = segments[0].segment.start_block
-        parameters = {"revision_ids": _revision_ids(segments), "start_block": start}
+    async def _check_link(self, connection: Connection, segments: Sequence[WrittenSegment], block: int) -> None:
+        """What replaces blocks never makes a line shorter than it was: else the chain has changed once more, or others
+        have added to what is replaced.
+        """
+        parameters = {"revision_ids": _revision_ids(segments), "start_block": block}
         if await (await connection.execute(sql("data_store", "find_break_before"), parameters)).fetchone() is not None:
             raise AmpError(
                 ErrorCode.PARENT_HASH_MISMATCH,
-                f"block {start}: its parent hash is not the hash of block {start - 1} in the lake: the chain "
-                "reorganised once more, below it",
+                f"block {block}: its parent hash is not the hash of block {block - 1} in the lake: the chain "
+                "reorganised once more, or more blocks of the old one have come",
                 recoverable=True,
             )
 
