@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from ampd.data_store import WrittenSegment
+from ampd.data_store import PlannedRange, WrittenSegment
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import MetadataDb
 from support.ranges import COST, TABLES, Ranges, running_extraction, segment
@@ -291,17 +291,27 @@ async def test_what_would_not_hang_on_the_blocks_before_it_replaces_nothing(rang
     assert (await ranges.store.view(ranges.job_id, [ranges.revisions["blocks"]])).ranges == []
 
 
-async def test_what_blocks_of_the_old_chain_have_come_behind_meanwhile_is_not_replaced_without_them(
-    ranges: Ranges,
-) -> None:
-    """A reader would see the chain end there: a deeper look plans all of them."""
+async def test_what_would_cut_off_blocks_that_have_come_meanwhile_replaces_nothing(ranges: Ranges) -> None:
+    """Another slot had read them before the chain changed: they hang on what is to be replaced."""
     await ranges.plan((0, 9), (10, 19), (20, 29))
-    for start in (0, 10, 20):
-        await ranges.commit(await ranges.take(), segment(start, start + 9))
-    await ranges.plan((10, 19), replaces=True)
+    for start, end in ((0, 9), (10, 19)):
+        await ranges.commit(await ranges.take(), segment(start, end))
+    late = await ranges.take()
+    await ranges.store.plan_more(ranges.lease, [PlannedRange(10, 19, replaces=True)], done=[])
+    repair = await ranges.take()
+    await ranges.commit(late, segment(20, 29))
     with pytest.raises(AmpError) as refused:
-        await ranges.commit(await ranges.take(), segment(10, 19, fork=1, parent_fork=0))
-    assert refused.value.code is ErrorCode.PARENT_HASH_MISMATCH
+        await ranges.commit(repair, segment(10, 19, fork=1, parent_fork=0))
+    assert refused.value.code == ErrorCode.PARENT_HASH_MISMATCH
+    assert await ranges.counting() == [(0, 9), (10, 19), (20, 29)]
+
+
+async def test_what_hung_on_nothing_before_is_no_hindrance(ranges: Ranges) -> None:
+    await ranges.plan((0, 9), (10, 19), (20, 29))
+    for start, fork in ((0, 0), (10, 0), (20, 1)):
+        await ranges.commit(await ranges.take(), segment(start, start + 9, fork=fork))
+    await ranges.plan((10, 19), replaces=True)
+    await ranges.commit(await ranges.take(), segment(10, 19, fork=2, parent_fork=0))
     assert await ranges.counting() == [(0, 9), (10, 19), (20, 29)]
 
 

@@ -281,21 +281,19 @@ class RangeStore:
         range goes on behind them. Those of a range that replaces take the places of what is there.
 
         :raises AmpError: LEASE_LOST; RANGE_ALREADY_COMMITTED when a block is there already; PARENT_HASH_MISMATCH when
-            what replaces others would make a line of blocks shorter. Nothing has changed then.
+            what replaces others would not hang on the blocks before it. Nothing has changed then.
         """
         start, end = segments[0].segment.start_block, segments[-1].segment.end_block
-        go_on_behind: list[int] = []
         try:
             async with self._db.transaction() as connection:
                 await self._hold(connection, lease)
-                if lease.replaces:
-                    go_on_behind = await self._retire(connection, segments)
+                borders = await self._retire(connection, segments) if lease.replaces else []
                 for written in segments:
                     await self._take_pending(connection, lease, written.files)
                     rows = file_rows(written.segment, list(written.files.values()))
                     await connection.execute(sql("data_store", "register_files"), rows)
-                if lease.replaces:
-                    await self._check_links(connection, segments, go_on_behind)
+                for border in borders:
+                    await self._check_link(connection, segments, border)
                 await self._advance(connection, lease, start, end, cost)
         except ExclusionViolation as error:
             raise AmpError(
@@ -305,34 +303,35 @@ class RangeStore:
             ) from error
 
     async def _retire(self, connection: Connection, segments: Sequence[WrittenSegment]) -> list[int]:
-        """Take the files out whose places are taken; return the revisions whose line of blocks goes on behind them."""
-        ids, end = _revision_ids(segments), segments[-1].segment.end_block
+        """Take away what is replaced; return the blocks that must hang on the ones before them in the end: the first
+        of what comes, and the one behind the last when that hung on what goes.
+        """
+        ids = _revision_ids(segments)
+        start, end = segments[0].segment.start_block, segments[-1].segment.end_block
         await connection.execute(sql("data_store", "lock_revisions"), {"ids": ids})
-        across = {"revision_ids": ids, "end_block": end}
-        rows = await (await connection.execute(sql("data_store", "list_lines_across"), across)).fetchall()
+        across = {"revision_ids": ids, "block": end}
+        goes_on = await (await connection.execute(sql("data_store", "find_run_across"), across)).fetchone() is not None
         parameters = {
             "revision_ids": ids,
-            "start_block": segments[0].segment.start_block,
+            "start_block": start,
             "end_block": end,
             "delay_seconds": self._deletion_delay_seconds,
         }
         await connection.execute(sql("data_store", "retire_files"), parameters)
-        return [row["revision_id"] for row in rows]
+        return [start, end + 1] if goes_on else [start]
 
-    async def _check_links(
-        self, connection: Connection, segments: Sequence[WrittenSegment], go_on_behind: Sequence[int]
-    ) -> None:
-        """What replaces blocks never makes a line shorter than it was, for readers: neither does it end before these
-        blocks, when the chain has changed once more, nor with them, when others of the old chain came behind them
-        meanwhile.
+    async def _check_link(self, connection: Connection, segments: Sequence[WrittenSegment], block: int) -> None:
+        """What replaces blocks never makes a line shorter than it was: else the chain has changed once more, or others
+        have added to what is replaced.
         """
-        start, end = segments[0].segment.start_block, segments[-1].segment.end_block
-        before = {"revision_ids": _revision_ids(segments), "start_block": start}
-        if await (await connection.execute(sql("data_store", "find_break_before"), before)).fetchone() is not None:
-            raise _would_break(start, start - 1)
-        behind = {"revision_ids": list(go_on_behind), "end_block": end}
-        if await (await connection.execute(sql("data_store", "find_break_behind"), behind)).fetchone() is not None:
-            raise _would_break(end + 1, end)
+        parameters = {"revision_ids": _revision_ids(segments), "start_block": block}
+        if await (await connection.execute(sql("data_store", "find_break_before"), parameters)).fetchone() is not None:
+            raise AmpError(
+                ErrorCode.PARENT_HASH_MISMATCH,
+                f"block {block}: its parent hash is not the hash of block {block - 1} in the lake: the chain "
+                "reorganised once more, or more blocks of the old one have come",
+                recoverable=True,
+            )
 
     async def _hold(self, connection: Connection, lease: RangeLease) -> None:
         job = {"job_id": lease.job_id, "terminal_states": list(TERMINAL_STATES)}
@@ -365,15 +364,6 @@ def range_lost(lease: RangeLease) -> AmpError:
         ErrorCode.LEASE_LOST,
         f"blocks {lease.start_block} to {lease.end_block} of job {lease.job_id} no longer belong to this worker "
         f"(range {lease.id}, epoch {lease.epoch}): nothing was written",
-        recoverable=True,
-    )
-
-
-def _would_break(block: int, before: int) -> AmpError:
-    return AmpError(
-        ErrorCode.PARENT_HASH_MISMATCH,
-        f"block {block}: its parent hash would not be the hash of block {before} in the lake: the chain reorganised "
-        "once more, or there are more blocks to replace",
         recoverable=True,
     )
 
