@@ -139,10 +139,11 @@ def test_a_stop_lets_all_workers_commit_what_they_have_and_the_next_deploy_goes_
     cluster: Cluster, shared_database_url: str
 ) -> None:
     with extraction(
-        cluster, shared_database_url, "halted", latency="0.15", parallelism=5, concurrent_request_limit=2
+        cluster, shared_database_url, "halted", latency="0.3", parallelism=5, concurrent_request_limit=2
     ) as (job_id, lake):
         wait_for("several workers at one job", lambda: len(in_hand(shared_database_url, job_id)) >= 2)
-        assert cluster.ampctl("job", "stop", str(job_id)).returncode == 0
+        with Ampd(cluster.admin_url) as client:
+            client.jobs.stop(job_id)
         cluster.wait_for_status(job_id, "STOPPED")
         assert in_hand(shared_database_url, job_id) == {}
         assert lake.orphans() == set()
