@@ -84,6 +84,17 @@ def holder_of(database_url: str, job_id: int) -> str | None:
     return row and row[0]
 
 
+def blocks_of(database_url: str, job_id: int) -> int:
+    """Return how many blocks the tables of a job have together."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT sum(end_block - start_block + 1) FROM block_runs b JOIN table_revisions r ON r.id = b.revision_id"
+            " WHERE r.writer_job_id = %s",
+            (job_id,),
+        ).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
 def in_hand(database_url: str, job_id: int) -> dict[str, int]:
     """Return how many ranges of a job each worker has."""
     with psycopg.connect(database_url) as connection:
@@ -141,7 +152,10 @@ def test_a_stop_lets_all_workers_commit_what_they_have_and_the_next_deploy_goes_
     with extraction(
         cluster, shared_database_url, "halted", latency="0.3", parallelism=5, concurrent_request_limit=2
     ) as (job_id, lake):
-        wait_for("several workers at one job", lambda: len(in_hand(shared_database_url, job_id)) >= 2)
+        wait_for(
+            "several workers at one job, and some blocks",
+            lambda: len(in_hand(shared_database_url, job_id)) >= 2 and blocks_of(shared_database_url, job_id),
+        )
         with Ampd(cluster.admin_url) as client:
             client.jobs.stop(job_id)
         cluster.wait_for_status(job_id, "STOPPED")
