@@ -207,12 +207,12 @@ class TestAJobThatIs:
 def test_a_worker_finishes_current_operations_before_stopping(cluster: Cluster) -> None:
     """It holds blocks that do not count yet, and waits for more, which never come, when it is asked to stop.
 
-    A worker asks for four times eight blocks at first, and for more when it has taken the first eight.
+    The first range has 16 blocks; the next one is begun when the first eight of it have been taken.
     """
     with counting_node(small=64, silent_from=FIRST_BLOCK + 8) as (node, url):
         register_provider(cluster, "silent", "silent", url, concurrent_request_limit=100)
         job_id = deploy_new(cluster, "jobs/current", network="silent")
-        wait_for("it to hold eight blocks", lambda: max(node.asked, default=0) >= FIRST_BLOCK + 32)
+        wait_for("it to hold eight blocks", lambda: max(node.asked, default=0) >= FIRST_BLOCK + 16)
         assert stop(cluster, job_id).status_code == 200
         cluster.wait_for_status(job_id, "STOPPED")
     tables = cluster.progress(job_id)["tables"]

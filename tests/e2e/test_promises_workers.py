@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from ampd.daemons.build_info import build_info
-from support.daemons import Cluster, Process, run_ampd, wait_for
+from support.daemons import Cluster, Process, run_ampd, start_interpreter, wait_for
 from support.deploy import register_provider
 from support.faults import Proxy, kill, through
 from support.nodes import LAST_BLOCK
@@ -69,12 +69,19 @@ def next_beat(database_url: str, node_id: str, seen: datetime) -> datetime:
 def test_a_worker_is_a_process_running_ampd_worker_that_executes_extraction_jobs(
     fleet: Fleet, module_database_url: str
 ) -> None:
-    process = psutil.Process(fleet.workers["worker-01"].popen.pid)
-    assert process.cmdline()[-3:] == ["worker", "--node-id", "worker-01"]
-    job_id = deploy_new(fleet.cluster, "fleet/work", start=LAST_BLOCK, end_block="latest", worker_id="worker-01")
-    job = fleet.cluster.wait_for_status(job_id, "COMPLETED", "FAILED")
-    assert (job["status"], job["kind"], job["worker_id"]) == ("COMPLETED", "extraction", "worker-01")
-    assert '"segment.committed"' in fleet.workers["worker-01"].text()
+    log = fleet.cluster.directory / "worker-as-typed.log"
+    command = ("--config", str(fleet.cluster.config), "worker", "--node-id", "worker-as-typed")
+    worker = Process(command, log=log, start=start_interpreter)
+    try:
+        assert psutil.Process(worker.popen.pid).cmdline()[-3:] == list(command[-3:])
+        job_id = deploy_new(
+            fleet.cluster, "fleet/work", start=LAST_BLOCK, end_block="latest", worker_id="worker-as-typed"
+        )
+        job = fleet.cluster.wait_for_status(job_id, "COMPLETED", "FAILED")
+    finally:
+        assert worker.end() == 0
+    assert (job["status"], job["kind"], job["worker_id"]) == ("COMPLETED", "extraction", "worker-as-typed")
+    assert '"segment.committed"' in worker.text()
 
 
 @pytest.mark.parametrize("node_id", VALID)

@@ -118,8 +118,13 @@ async def _running(metadata_db: MetadataDb, handler: Handler) -> Job:
 
 async def _stop_and_force(metadata_db: MetadataDb, job: Job) -> None:
     await JobStore(metadata_db, stop_seconds=0).request_stop(job.id, actor="operator")
-    await force_overdue_stops(metadata_db, actor="controller")
-    assert (await JobStore(metadata_db).get(job.id)).state is JobState.STOPPED
+
+    async def is_forced() -> bool:
+        """A job that the worker is writing to in this moment is forced at the next look."""
+        await force_overdue_stops(metadata_db, actor="controller")
+        return (await JobStore(metadata_db).get(job.id)).state is JobState.STOPPED
+
+    await until("the stop to be forced", is_forced)
 
 
 async def _is_idle(metadata_db: MetadataDb, node: WorkerNode) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from ampd.replay_node import FaultChooser, ReplayChain, ReplayNode
+from ampd.tasks import cancel_all
 from support.daemons import Process, ampd
 
 BLOCKS = Path(__file__).parents[1] / "data" / "blocks"
@@ -48,9 +49,15 @@ def on_thread(server: AbstractAsyncContextManager[str]) -> Iterator[str]:
         yield wait_for_result(server.__aenter__())
         wait_for_result(server.__aexit__(None, None, None))
     finally:
+        # Answers that nobody waits for any more: left behind, they would end in some other test.
+        wait_for_result(_cancel_others())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _cancel_others() -> None:
+    await cancel_all(asyncio.all_tasks() - {asyncio.current_task()})
 
 
 async def _awaited(work: Awaitable[Any]) -> Any:

@@ -4,7 +4,6 @@ keeps count, and looks into the metadata database.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import shutil
@@ -26,7 +25,6 @@ from ampd.replay_node import (
     RpcCall,
     load_recorded_chain,
 )
-from ampd.tasks import cancel_all
 from support.ampctl import run
 from support.daemons import Cluster, Process, ampd, wait_for
 from support.deploy import deploy, register_dataset
@@ -191,7 +189,6 @@ class CountingNode:
 
     async def __aexit__(self, *error: Any) -> None:
         await self._node.__aexit__(*error)
-        await cancel_all(asyncio.all_tasks() - {asyncio.current_task()})  # the answers that never come
 
     def grow(self, head: int) -> None:
         self._node.head = head

@@ -50,6 +50,7 @@ class SegmentWriter:
         self._lease_is_valid = lease_is_valid
         self._limits = parts.settings.limits
         self._batches: list[BlockBatch] = []
+        self._bytes = 0
         self._begun_at = time.monotonic()
         self._opened_at = self._begun_at
         self._after: asyncio.Future[None] | None = None
@@ -72,16 +73,17 @@ class SegmentWriter:
         if self._batches and batch.end_block - self._batches[0].start_block + 1 > self._limits.blocks:
             await self.close_segment()
         self._batches.append(batch)
+        self._bytes += _size([batch])
         blocks = batch.end_block - self._batches[0].start_block + 1
         is_old = time.monotonic() - self._opened_at >= _OVERTIME * self._limits.seconds
-        if is_old or blocks >= self._limits.blocks or _size(self._batches) >= self._limits.bytes:
+        if is_old or blocks >= self._limits.blocks or self._bytes >= self._limits.bytes:
             await self.close_segment()
 
     async def close_segment(self) -> None:
         """Begin to write what has been collected; at most one segment is being written at a time."""
         await self.wait()
         if self._batches:
-            batches, self._batches = self._batches, []
+            batches, self._batches, self._bytes = self._batches, [], 0
             self._writing = asyncio.create_task(self._write(batches, time.monotonic() - self._begun_at))
         self._opened_at = time.monotonic()
 
