@@ -66,7 +66,7 @@ class Solo:
 
     def named(self, word: str) -> psutil.Process:
         """Return the child process with ``word`` among its arguments."""
-        return next(process for process in self.family[1:] if word in process.cmdline())
+        return next(process for process in self.family[1:] if word in _arguments(process))
 
     def job(self, job_id: int) -> dict[str, object]:
         answer: dict[str, object] = httpx.get(f"{self.admin_url}/jobs/{job_id}").json()
@@ -102,6 +102,14 @@ class Solo:
         assert self.process.wait() == 0, self.process.text()
         wait_until_gone(self.family)
         assert "Traceback" not in self.process.text()
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    """Return the arguments of a process; none of one that has gone, as sessions of PostgreSQL do."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 @pytest.fixture
