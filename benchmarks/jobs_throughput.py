@@ -25,7 +25,8 @@ from jobs_worker import NOOP
 from support.daemons import Process, wait_for
 
 HERE = Path(__file__).parent
-SLOTS = 400
+# Beyond this a worker gains nothing more from larger batches (8,900 jobs/s; 6,300 with 400, 8,000 with 800).
+SLOTS = 2000
 
 # What a deploy writes, many times over.
 COPY_JOB: LiteralString = """

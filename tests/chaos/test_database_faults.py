@@ -74,7 +74,7 @@ def test_a_restart_of_the_database_ends_no_daemon_and_changes_no_row(
 ) -> None:
     cluster = make_cluster()
     daemons = [cluster.start_controller(), cluster.start_worker("steady")]
-    with slow_job(cluster, url, "restarted") as job:
+    with slow_job(cluster, url, "restarted", latency=0.15) as job:
         job.wait_for_commits()
         stop(server)  # wherever it is
         server.start()

@@ -162,7 +162,7 @@ def extraction(
     """An extraction that no worker runs yet. The workers of the test end with it."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:30].strip("-")
     kept = len(cluster.processes)
-    with replay_node(tmp_path, "--length", str(LENGTH), "--latency", "0.1") as (url, node):
+    with replay_node(tmp_path, "--length", str(LENGTH), "--latency", "0.15") as (url, node):
         yield Extraction(cluster, shared_database_url, name.replace("-", "_"), url, node)
         for process in cluster.processes[kept:]:
             process.signal(signal.SIGCONT)
