@@ -141,7 +141,7 @@ class Tip:
             WorkerSettings(heartbeat=HeartbeatSettings(0.2, 5.0), slots=slots),
             info={},
             companions=[
-                RangeBorrower(parts, opened, held, parts.ranges, worker),
+                RangeBorrower(parts, opened, held, worker),
                 LakeKeeper(parts.ranges, parts.leftovers, self.keeper),
             ],
         )

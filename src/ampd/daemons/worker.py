@@ -89,7 +89,7 @@ async def run_worker(
                 info=dict(build_info()),
                 notifier=notifier,
                 companions=[
-                    RangeBorrower(parts, opened, held, parts.ranges, worker),
+                    RangeBorrower(parts, opened, held, worker),
                     LakeKeeper(parts.ranges, parts.leftovers, KeeperSettings()),
                 ],
             )

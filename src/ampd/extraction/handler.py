@@ -13,7 +13,7 @@ from ampd.extraction.plan import ExtractionInput, resolve_end_block
 from ampd.extraction.planner import Planner
 from ampd.extraction.range_runner import RangeRunner
 from ampd.jobs import JobContext, LeasedJobs
-from ampd.tasks import cancel_all
+from ampd.tasks import cancel_all, wait_for_any
 
 # How long the slot of a job without a free range waits until it looks again (seconds); changes in this process wake it.
 _PAUSE_SECONDS = 1.0
@@ -97,16 +97,8 @@ class _Own:
             lease = await self._held.lease_next(self._job_id, self._holder, closing=closing)
             if lease is not None or not waits:
                 return lease
-            await self._wait()
+            await wait_for_any((self._changed, self._ends, self._stop), _PAUSE_SECONDS)
         return None
-
-    async def _wait(self) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._changed, self._ends, self._stop)]
-        try:
-            await asyncio.wait(waits, timeout=_PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in waits:
-                waiting.cancel()
 
 
 def _compactor(parts: Parts, extraction: Extraction, held: HeldRanges, context: JobContext) -> Compactor | None:

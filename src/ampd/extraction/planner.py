@@ -15,7 +15,7 @@ from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.reorgs import ReorgFinder, has_break
 from ampd.extraction.sizing import RangeSizer, SizeLimits, are_outgrown, cut, share_of
 from ampd.jobs import JobContext
-from ampd.tasks import wait_until
+from ampd.tasks import wait_for_any, wait_until
 
 _log = structlog.get_logger(__name__)
 
@@ -136,13 +136,7 @@ class Planner:
     async def _wait(self, *, has_work: bool) -> None:
         """Wait for a change in this process, for the time to look at the others, or for the time to ask the node."""
         seconds = _LOOK_SECONDS if has_work else self._parts.settings.poll_interval_seconds
-        stopping = asyncio.ensure_future(self._stop.wait())
-        waking = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({stopping, waking}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            waking.cancel()
+        await wait_for_any((self._stop, self._wake), seconds)
 
     async def _wind_up(self) -> bool:
         """Let everybody finish what is in hand; then tell whether everything is there."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from ampd.data_store import OpenPlan, RangeLease, RangeStore
+from ampd.data_store import OpenPlan, RangeLease
 from ampd.errors import AmpError
 from ampd.extraction.held_ranges import HeldRanges, Holder
 from ampd.extraction.open_extractions import OpenExtractions
@@ -19,7 +19,7 @@ from ampd.extraction.plan import ExtractionInput
 from ampd.extraction.range_runner import RangeRunner
 from ampd.jobs import WorkerIdentity
 from ampd.jobs.placement import matches
-from ampd.tasks import cancel_all
+from ampd.tasks import cancel_all, wait_for_any
 
 _log = structlog.get_logger(__name__)
 
@@ -72,13 +72,10 @@ class RangeBorrower:
     first, and goes on with that job for as long as it does.
     """
 
-    def __init__(
-        self, parts: Parts, opened: OpenExtractions, held: HeldRanges, ranges: RangeStore, worker: WorkerIdentity
-    ) -> None:
+    def __init__(self, parts: Parts, opened: OpenExtractions, held: HeldRanges, worker: WorkerIdentity) -> None:
         self._parts = parts
         self._opened = opened
         self._held = held
-        self._ranges = ranges
         self._node_id = worker.node_id
         self._helps: list[_Help] = []
         self._rests: dict[int, _Rest] = {}
@@ -92,7 +89,7 @@ class RangeBorrower:
                 await _guard(self._held.look())
                 self._shed(-slots.free)
                 await _guard(self._fill(slots))
-                await self._wait(slots)
+                await wait_for_any((self._wake, slots.closing), _LOOK_SECONDS)
             self._shed(len(self._helps))
             tasks = self._tasks()
             while tasks and not all(task.done() for task in tasks):
@@ -123,7 +120,7 @@ class RangeBorrower:
         range that may be read at once.
         """
         now = time.monotonic()
-        for plan in await self._ranges.open_plans(closing=closing):
+        for plan in await self._parts.ranges.open_plans(closing=closing):
             rest = self._rests.get(plan.job_id)
             if matches(plan.worker_selector, self._node_id) and (rest is None or rest.until <= now):
                 return plan
@@ -184,14 +181,6 @@ class RangeBorrower:
         self._rests[job_id] = _Rest(seconds, time.monotonic() + seconds)
         if error is not None:
             _log.warning("range.help_failed", code=error.code, error=error.message, rest_s=seconds)
-
-    async def _wait(self, slots: Slots) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._wake, slots.closing)]
-        try:
-            await asyncio.wait(waits, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in waits:
-                waiting.cancel()
 
 
 async def _guard(work: Awaitable[object]) -> None:

@@ -77,7 +77,7 @@ class WorkerNode:
         self._ended: asyncio.Future[AmpError] = asyncio.get_running_loop().create_future()
         self._may_claim = asyncio.Event()
         self._claiming = asyncio.Lock()
-        # Claims are counted so that a beat that was sent during one is not misread: see `_is_ours_to_run`.
+        # Claims are counted so that a beat that was sent during one is not misread: see `_is_stranded`.
         self._claims_begun = 0
         self._claims_ended = 0
         self._suspects: dict[tuple[int, int], int] = {}
