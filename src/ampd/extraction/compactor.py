@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,19 +14,16 @@ from ampd.data_store import (
     CompactionStore,
     Revision,
     Segment,
-    SegmentFile,
     StoredFile,
     WrittenSegment,
-    describe_segment,
     encode_segment,
-    segment_file_name,
 )
 from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.compaction import Candidate, CompactionLimits, choose, in_step
 from ampd.extraction.held_ranges import HeldRanges
 from ampd.extraction.parts import Extraction, Parts
+from ampd.extraction.segment_files import SegmentFiles
 from ampd.jobs import JobContext
-from ampd.object_store import PutResult
 from ampd.tasks import wait_until
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +50,7 @@ class Compactor:
         self._context = context
         self._limits = limits
         self._interval_seconds = interval_seconds
-        self._puts: set[asyncio.Future[PutResult]] = set()
+        self._files = SegmentFiles(parts, extraction, context.lease_is_valid)
 
     async def run(self, store: CompactionStore) -> None:
         """Compact until the job stops; may be cancelled at any time."""
@@ -83,17 +81,16 @@ class Compactor:
         return bool(choice.group) or choice.done_to is not None
 
     async def _compact(self, store: CompactionStore, group: Sequence[Candidate]) -> None:
-        name = segment_file_name(group[0].start_block)
-        begun = {f"{revision.path}/{name}": revision for revision in self._extraction.revisions.values()}
+        begun = self._files.new_paths(group[0].start_block)
         is_swapped = False
         try:
             new = await self._write(store, group, begun)
-            self._check_lease()
+            self._files.check_lease()
             await store.swap(self._context.lease, [file for each in group for file in each.files], new)
             is_swapped = True
         finally:
             if not is_swapped:
-                await self._held.see_through(self._disown(begun))
+                await self._held.see_through(self._files.disown(begun))
         _log.info(
             "segments.compacted",
             start_block=new.segment.start_block,
@@ -101,10 +98,6 @@ class Compactor:
             segments=len(group),
             bytes=sum(file.size for file in new.files.values()),
         )
-
-    async def _disown(self, begun: dict[str, Revision]) -> None:
-        await asyncio.gather(*self._puts, return_exceptions=True)
-        await self._parts.leftovers.disown(begun)
 
     async def _write(
         self, store: CompactionStore, group: Sequence[Candidate], begun: dict[str, Revision]
@@ -115,38 +108,18 @@ class Compactor:
         files = {}
         for path, revision in begun.items():
             old = [file for each in group for file in each.files if file.revision_id == revision.id]
-            description = describe_segment(
-                segment,
-                table=revision.table_name,
-                file_name=path.rpartition("/")[2],
-                network=self._extraction.manifest.network,
-                created_at=created_at,
-            )
-            table, buffer = await self._merge(revision.table_name, old, description)
-            self._check_lease()
-            # It goes on when we are cut off: a file that is deleted must not appear after that.
-            putting = asyncio.ensure_future(self._parts.lake.put(path, buffer))
-            self._puts.add(putting)
-            putting.add_done_callback(self._puts.discard)
-            put = await asyncio.shield(putting)
-            files[path] = SegmentFile(
-                revision.id, description["filename"], table.num_rows, put.size, put.e_tag, put.version, description
-            )
+            contents = [await self._content(file) for file in old]
+            merge = partial(self._merge, revision.table_name, contents, [file.id for file in old])
+            files[path] = await self._files.write(path, revision, segment, created_at, merge)
         return WrittenSegment(segment, files)
 
-    async def _merge(
-        self, name: str, old: Sequence[StoredFile], description: dict[str, object]
-    ) -> tuple[pa.Table, pa.Buffer]:
-        contents = [await self._content(file) for file in old]
+    def _merge(
+        self, name: str, contents: Sequence[bytes], parents: Sequence[int], description: dict[str, Any]
+    ) -> tuple[int, pa.Buffer]:
+        tables = [pq.read_table(pa.BufferReader(content)).replace_schema_metadata(None) for content in contents]
+        table = pa.concat_tables(tables).combine_chunks()
         compression = self._parts.settings.compression
-        parents = [file.id for file in old]
-
-        def merge() -> tuple[pa.Table, pa.Buffer]:
-            tables = [pq.read_table(pa.BufferReader(content)).replace_schema_metadata(None) for content in contents]
-            table = pa.concat_tables(tables).combine_chunks()
-            return table, encode_segment(name, [table], description, compression, parents=parents)
-
-        return await asyncio.get_running_loop().run_in_executor(self._parts.executor, merge)
+        return table.num_rows, encode_segment(name, [table], description, compression, parents=parents)
 
     async def _content(self, file: StoredFile) -> bytes:
         content = await self._parts.lake.get(file.path)
@@ -158,11 +131,3 @@ class Compactor:
                 recoverable=True,
             )
         return content
-
-    def _check_lease(self) -> None:
-        if not self._context.lease_is_valid():
-            raise AmpError(
-                ErrorCode.LEASE_LOST,
-                f"job {self._context.lease.job_id}: this worker could not renew its lease and stopped writing",
-                recoverable=True,
-            )

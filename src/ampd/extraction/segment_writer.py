@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import structlog
@@ -15,15 +16,12 @@ from ampd.data_store import (
     RangeLease,
     Revision,
     Segment,
-    SegmentFile,
     WrittenSegment,
-    describe_segment,
     encode_segment,
-    segment_file_name,
 )
-from ampd.errors import AmpError, ErrorCode
+from ampd.errors import AmpError
 from ampd.extraction.parts import Extraction, Parts
-from ampd.object_store import PutResult
+from ampd.extraction.segment_files import SegmentFiles
 from ampd.sources.blocks import BlockBatch
 from ampd.tasks import cancel_all
 
@@ -47,7 +45,7 @@ class SegmentWriter:
         self._parts = parts
         self._extraction = extraction
         self._lease = lease
-        self._lease_is_valid = lease_is_valid
+        self._files = SegmentFiles(parts, extraction, lease_is_valid)
         self._limits = parts.settings.limits
         self._batches: list[BlockBatch] = []
         self._bytes = 0
@@ -57,7 +55,6 @@ class SegmentWriter:
         self._writing: asyncio.Task[None] | None = None
         # Files that were begun, and of which is not certain that they count.
         self._unsettled: dict[str, Revision] = {}
-        self._puts: set[asyncio.Future[PutResult]] = set()
         self._written: list[WrittenSegment] = []
         self._written_bytes = 0
 
@@ -110,10 +107,9 @@ class SegmentWriter:
         writing, self._writing = self._writing, None
         if writing is not None:
             await cancel_all([writing])
-        await asyncio.gather(*self._puts, return_exceptions=True)
         unsettled, self._unsettled = self._unsettled, {}
         try:
-            await self._parts.leftovers.disown(unsettled)
+            await self._files.disown(unsettled)
         except AmpError as error:
             # Their rows tell of them: a sweep deletes them when this is mended.
             _log.warning("segment.files_left", files=len(unsettled), error=error.message)
@@ -127,15 +123,13 @@ class SegmentWriter:
             end_timestamp=batches[-1].end_timestamp,
         )
         started = time.monotonic()
-        names = {name: segment_file_name(segment.start_block) for name in self._extraction.revisions}
-        revisions = self._extraction.revisions
-        begun = {f"{revision.path}/{names[name]}": revision for name, revision in revisions.items()}
-        self._check_lease()
+        begun = self._files.new_paths(segment.start_block)
+        self._files.check_lease()
         self._unsettled |= begun
         created_at = await self._parts.ranges.begin_files(self._lease, begun)
         files = {
-            path: await self._write_file(
-                path, revision, segment, [batch.tables[revision.table_name] for batch in batches], created_at
+            path: await self._files.write(
+                path, revision, segment, created_at, partial(self._encode, revision.table_name, batches)
             )
             for path, revision in begun.items()
         }
@@ -155,10 +149,15 @@ class SegmentWriter:
             write_ms=round((time.monotonic() - started) * 1000),
         )
 
+    def _encode(self, name: str, batches: list[BlockBatch], description: dict[str, Any]) -> tuple[int, pa.Buffer]:
+        tables = [batch.tables[name] for batch in batches]
+        buffer = encode_segment(name, tables, description, self._parts.settings.compression)
+        return sum(table.num_rows for table in tables), buffer
+
     async def _commit(self, segments: list[WrittenSegment], cost: Cost) -> None:
         if self._after is not None:
             await asyncio.wait({self._after})
-        self._check_lease()
+        self._files.check_lease()
         await self._parts.ranges.commit(self._lease, segments, cost)
         for written in segments:
             for path in written.files:
@@ -167,45 +166,6 @@ class SegmentWriter:
         if self._lease.replaces:
             start, end = segments[0].segment.start_block, segments[-1].segment.end_block
             _log.warning("reorg.repaired", job_id=self._lease.job_id, start_block=start, end_block=end)
-
-    async def _write_file(
-        self, path: str, revision: Revision, segment: Segment, tables: list[pa.Table], created_at: datetime
-    ) -> SegmentFile:
-        name = revision.table_name
-        file_name = path.rpartition("/")[2]
-        description = describe_segment(
-            segment, table=name, file_name=file_name, network=self._extraction.manifest.network, created_at=created_at
-        )
-        loop = asyncio.get_running_loop()
-        buffer = await loop.run_in_executor(
-            self._parts.executor, encode_segment, name, tables, description, self._parts.settings.compression
-        )
-        self._check_lease()
-        put = await self._put(path, buffer)
-        return SegmentFile(
-            revision_id=revision.id,
-            file_name=file_name,
-            row_count=sum(table.num_rows for table in tables),
-            size=put.size,
-            e_tag=put.e_tag,
-            version=put.version,
-            description=description,
-        )
-
-    async def _put(self, path: str, buffer: pa.Buffer) -> PutResult:
-        """Store a file. It goes on when we are cut off: a file that is deleted must not appear after that."""
-        putting = asyncio.ensure_future(self._parts.lake.put(path, buffer))
-        self._puts.add(putting)
-        putting.add_done_callback(self._puts.discard)
-        return await asyncio.shield(putting)
-
-    def _check_lease(self) -> None:
-        if not self._lease_is_valid():
-            raise AmpError(
-                ErrorCode.LEASE_LOST,
-                f"job {self._lease.job_id}: this worker could not renew its lease and stopped writing",
-                recoverable=True,
-            )
 
 
 def _size(batches: list[BlockBatch]) -> int:
