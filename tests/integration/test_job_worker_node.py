@@ -188,6 +188,8 @@ async def test_an_attempt_that_was_taken_away_ends_also_when_the_same_worker_has
             await _stop_and_force(metadata_db, job)
             await JobStore(metadata_db).deploy(deployment(), actor="operator")
             second = await deaf.next_run(2)
+            async with asyncio.timeout(5):  # at once: no beat tells of it
+                await deaf.runs[0].has_ended.wait()
         first = deaf.runs[0]
         assert second.context.lease.lease_epoch > first.context.lease.lease_epoch
         try:
