@@ -84,7 +84,7 @@ class JobMachine(RuleBasedStateMachine):
         self.loop.close()
 
     async def _hints_on_their_way(self) -> None:
-        """A hint that is planned is a timer of the loop: it would become a task when nobody waits for tasks any more."""
+        """A planned hint is a timer of the loop: it would become a task when nobody waits for tasks any more."""
         while any(of._notifier._is_planned for of in (self.store, self.workers, self.leased)):
             await asyncio.sleep(0)
 
