@@ -26,6 +26,10 @@ test: lint $(STAMPS)/dev $(STAMPS)/node ## Everything: checks, unit, property, i
 test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
 
+.PHONY: test-long
+test-long: $(STAMPS)/dev $(STAMPS)/node ## Tests that are too long for every change: the same faults, more of them, for longer
+	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
 	$(BIN)/ruff check .
