@@ -36,6 +36,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.UNKNOWN_JOB_KIND,
         ErrorCode.DEPENDENCY_NOT_FOUND,
+        ErrorCode.INVALID_SCHEDULE,
     ),
     403: (ErrorCode.CROSS_ORIGIN_REFUSED,),
     404: (
