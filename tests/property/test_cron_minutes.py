@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.oracle.cron_minutes import MINUTE, Clock, Cron, changes, clock, fire_times, random_cron
 
 from ampd.errors import AmpError
 from ampd.jobs.cron import CronExpression
 from ampd.jobs.time_zones import load_zone, zone_names
+from oracle.cron_minutes import MINUTE, Clock, Cron, changes, clock, fire_times, random_cron
 
 FIRST, LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC)
 # The clocks of Samoa and Kiribati have leapt over a whole day; those of no zone since 1990 over more.
