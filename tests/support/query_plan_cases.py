@@ -13,10 +13,14 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
     ACTIVE_STATES,
     TERMINAL_STATES,
+    AttemptStore,
+    Completed,
     Dependency,
     Deployment,
+    JobCreator,
     JobFilter,
     JobState,
+    NewJob,
     Transition,
     WorkerStore,
     claim_jobs,
@@ -204,7 +208,31 @@ async def getting_on_with_a_job(engine: Engine) -> None:
     assert await engine.store.last_progress(RUNNING[3]) == {"end_block": 7}
 
 
+@reads(
+    transition=TRANSITION * 3, share_dependency_graph=0, lock_dependents=18, release_dependents=60, keep_results=8 * 3
+)
+async def completing_three_jobs_with_results(engine: Engine) -> None:
+    leases = [lease_of(job_id) for job_id in RUNNING[:3]]
+    assert all(await asyncio.gather(*(engine.leased.complete(each, Completed({"n": 1})) for each in leases)))
+
+
+@reads(describe_attempt=6, save_checkpoint=3)
+async def going_on_with_an_attempt(engine: Engine) -> None:
+    attempts = AttemptStore(engine.db)
+    lease = lease_of(RUNNING[3])
+    await attempts.save_checkpoint(lease, [7])
+    assert (await attempts.describe(lease)).checkpoint == [7]
+
+
 # What an operator asks for.
+
+
+@reads(create_job=6, find_created_job=1, set_dependencies=1)
+async def creating_a_job_twice(engine: Engine) -> None:
+    creator = JobCreator(engine.db, notifier=engine.notifier)
+    new = NewJob("noop", {}, "hash", secrets=[[["key"], "value"]], idempotency_key="once")
+    job_id, is_new = await creator.create(new, actor="test")
+    assert (await creator.create(new, actor="test"), is_new) == ((job_id, False), True)
 
 
 @reads(lock_job=1, transition=TRANSITION, list_jobs=LISTED)

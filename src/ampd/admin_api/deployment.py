@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -15,6 +16,9 @@ from ampd.jobs import Dependency, Deployment, RetryPolicy
 
 EXTRACTION_KIND: Final = "extraction"
 VERIFICATION_KIND: Final = "verification"
+COMPACTION_KIND: Final = "compaction"
+# Their inputs name a dataset.
+DATASET_KINDS: Final = frozenset({EXTRACTION_KIND, VERIFICATION_KIND, COMPACTION_KIND})
 # How the dataset was named by the deploy: its version, or else the revision that was given.
 VERSION_LABEL: Final = "dataset_version"
 _MATERIALIZE_RAW: Final = "materialize-raw"
@@ -27,12 +31,12 @@ def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
     return sha256(f"{_MATERIALIZE_RAW}:{namespace}/{name}@{manifest_hash}".encode()).hexdigest()
 
 
-async def dependencies_of(datasets: DatasetStore, request: DeployRequest) -> tuple[Dependency, ...]:
-    """Return what ``request`` makes the job wait for, each once.
+async def dependencies_of(datasets: DatasetStore, depends_on: Sequence[str | int]) -> tuple[Dependency, ...]:
+    """Return what a request makes the job wait for, each once.
 
     :raises AmpError: INVALID_BODY for a reference that does not parse, or names no dataset.
     """
-    found = [await _dependency(datasets, named) for named in request.depends_on]
+    found = [await _dependency(datasets, named) for named in depends_on]
     return tuple({each.reference: each for each in found}.values())
 
 
@@ -83,7 +87,7 @@ def extraction_deployment(
         worker_selector=request.worker_id,
         priority=request.priority,
         retries=request.retries,
-        retry_policy=None if request.retry is None else _retry_policy(request.retry),
+        retry_policy=None if request.retry is None else retry_policy_of(request.retry),
         depends_on=depends_on,
     )
 
@@ -121,7 +125,8 @@ def verification_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, 
     )
 
 
-def _retry_policy(request: RetryRequest) -> RetryPolicy:
+def retry_policy_of(request: RetryRequest) -> RetryPolicy:
+    """Return the retry policy that a request asks for."""
     return RetryPolicy(
         initial_delay=float(request.initial_delay_secs),
         multiplier=float(request.multiplier),

@@ -35,6 +35,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.UNKNOWN_JOB_KIND,
+        ErrorCode.INVALID_JOB_INPUT,
         ErrorCode.DEPENDENCY_NOT_FOUND,
         ErrorCode.INVALID_SCHEDULE,
     ),
@@ -49,7 +50,12 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.PROVIDER_NOT_FOUND,
     ),
     405: (ErrorCode.METHOD_NOT_ALLOWED,),
-    409: (ErrorCode.JOB_CONFLICT, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.DEPENDENCY_CYCLE),
+    409: (
+        ErrorCode.JOB_CONFLICT,
+        ErrorCode.ACTIVE_JOB_CONFLICT,
+        ErrorCode.DEPENDENCY_CYCLE,
+        ErrorCode.IDEMPOTENCY_KEY_REUSED,
+    ),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
     503: (ErrorCode.METADATA_DB_UNREACHABLE,),
 }

@@ -61,6 +61,7 @@ _JOB_EXAMPLE: JsonObject = {
     "run_at": _INSTANT,
     "labels": {"dataset_version": "1.0.0"},
     "execution_number": 1,
+    "result": None,
     "retries": None,
     "retry_count": 0,
     "last_error": None,
@@ -99,12 +100,14 @@ class JobBody(BaseModel):
     run_at: Timestamp
     labels: dict[str, str]
     execution_number: int = Field(description="how often it was deployed; a history numbers its entries by it")
+    result: Any = Field(description="what the last execution gave: a JSON value; null while there is none")
     retries: int | None = Field(description="how often a failure is tried again; null: without limit")
     retry_count: int
     last_error: JsonObject | None
     depends_on: list[DependencyBody]
     waiting_for: str | None = Field(
-        description="why a SCHEDULED job waits: dependency, failed_dependency, run_at, retry, worker, slot or start"
+        description="why a SCHEDULED job waits: dependency, failed_dependency, run_at, retry, worker, handler, slot "
+        "or start"
     )
     created_at: Timestamp
     updated_at: Timestamp
@@ -207,7 +210,8 @@ class VerificationBody(BaseModel):
 class ProgressBody(BaseModel):
     """How far a job is. ``detail`` repeats ``last_error`` for a FAILED job and is absent otherwise.
 
-    ``verification`` is there for jobs of that kind, once they have begun.
+    ``verification`` is there for jobs of that kind, once they have begun. ``progress`` is there for all kinds but
+    extraction and verification: what their handler said last, in its own words.
     """
 
     model_config = _example(_PROGRESS_EXAMPLE)
@@ -223,6 +227,7 @@ class ProgressBody(BaseModel):
     last_error: JsonObject | None
     detail: JsonObject | None = None
     verification: VerificationBody | None = None
+    progress: JsonObject | None = None
 
 
 class JobEventBody(BaseModel):
@@ -291,6 +296,7 @@ class WorkerBody(BaseModel):
             "created_at": _INSTANT,
             "registered_at": _INSTANT,
             "heartbeat_at": _LATER,
+            "kinds": ["compaction", "extraction", "http", "verification"],
         }
     )
 
@@ -303,6 +309,7 @@ class WorkerBody(BaseModel):
     created_at: Timestamp
     registered_at: Timestamp
     heartbeat_at: Timestamp
+    kinds: list[str] = Field(description="the kinds of jobs that it runs; empty for a worker that does not say")
 
 
 class WorkerListBody(BaseModel):

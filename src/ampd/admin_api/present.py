@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ampd.admin_api.deployment import VERSION_LABEL
+from ampd.admin_api.deployment import DATASET_KINDS, VERSION_LABEL
 from ampd.admin_api.models import (
     DatasetJobBody,
     DatasetRevisionBody,
@@ -51,22 +51,25 @@ def dataset_job_body(job: Job, tables: list[str]) -> DatasetJobBody:
 
 
 def _job_fields(job: Job) -> dict[str, Any]:
+    # Inputs of other kinds may use the same words for something else.
+    of_dataset = job.input if job.kind in DATASET_KINDS else {}
     return {
         "id": job.id,
         "status": str(job.state),
         "lifecycle": job.lifecycle,
         "kind": job.kind,
-        "dataset": _dataset_of(job),
-        "manifest_hash": job.input.get("manifest_hash"),
+        "dataset": _dataset_of(job) if of_dataset else None,
+        "manifest_hash": of_dataset.get("manifest_hash"),
         "worker_id": job.worker_id,
         "node_id": job.worker_id or "",
         "descriptor": job.input,
-        "end_block": job.input.get("end_block"),
-        "parallelism": job.input.get("max_writers", 1),
+        "end_block": of_dataset.get("end_block"),
+        "parallelism": of_dataset.get("max_writers", 1),
         "priority": job.priority,
         "run_at": rfc3339(job.run_at),
         "labels": job.labels,
         "execution_number": job.execution_number,
+        "result": job.result,
         "retries": job.retries,
         "retry_count": job.retry_count,
         "last_error": job.last_error,
@@ -117,6 +120,13 @@ def verification_progress_body(job: Job, report: dict[str, Any]) -> ProgressBody
     return body
 
 
+def own_progress_body(job: Job, said: dict[str, Any]) -> ProgressBody:
+    """Return what the handler of a job of any other kind has said of its progress, in its own words."""
+    body = progress_body(job, {}, ProgressSummary(None, None, None))
+    body.progress = said
+    return body
+
+
 def _table_progress_body(table: TableProgress) -> TableProgressBody:
     return TableProgressBody(
         current_block=table.current_block,
@@ -156,6 +166,7 @@ def worker_body(worker: Worker) -> WorkerBody:
         created_at=rfc3339(worker.created_at),
         registered_at=rfc3339(worker.registered_at),
         heartbeat_at=rfc3339(worker.heartbeat_at),
+        kinds=worker.kinds,
     )
 
 

@@ -72,6 +72,9 @@ class _Strict(BaseModel):
         return refuse_strange_values(data)
 
 
+StrictBody = _Strict  # for the requests that stand in files of their own
+
+
 def _no_number(value: Any) -> Any:
     """Refuse numbers, which would be taken for seconds or milliseconds of an epoch."""
     if not isinstance(value, str) or re.fullmatch(r"[-+]?[0-9.]+", value.strip()):
@@ -130,7 +133,8 @@ def _normal_end_block(value: Any) -> Any:
     raise ValueError('want null (follow the chain), "latest", a block number, or -N (N blocks behind the latest)')
 
 
-def _checked_selector(value: str | None) -> str | None:
+def checked_selector(value: str | None) -> str | None:
+    """Return the selector of a worker when it is one."""
     if value is None:
         return None
     try:
@@ -171,7 +175,7 @@ class DeployRequest(_Strict):
     parallelism: StrictInt = Field(
         default=1, ge=1, le=MAX_WRITERS, description="how many block ranges are worked on at once"
     )
-    worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
+    worker_id: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
         default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
     verify: Verify = Field(
@@ -202,7 +206,7 @@ class VerifyRequest(_Strict):
     end_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
         default=None, description="null: the last block that the lake has when the job starts"
     )
-    worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
+    worker_id: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
         default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")

@@ -14,7 +14,8 @@ from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignor
 from ampd.daemons.stores import open_store
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.jobs import JobStore, Notifier, RetentionPolicy, WorkerStore
+from ampd.handlers import discover
+from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, WorkerStore
 from ampd.metadata_db import MetadataDb
 
 _log = structlog.get_logger(__name__)
@@ -58,5 +59,7 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
+        creator=JobCreator(db, notifier=notifier),
+        kinds=discover().kinds,
         version=build_info()["version"],
     )

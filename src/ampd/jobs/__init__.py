@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ampd.jobs.attempts import Attempt, AttemptStore
+from ampd.jobs.creation import JobCreator, NewJob
 from ampd.jobs.dependencies import release_all_dependents
-from ampd.jobs.handlers import JobContext, JobHandler
+from ampd.jobs.handlers import Completed, JobContext, JobHandler
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease, note_success
 from ampd.jobs.models import Dependency, DependencyStatus, Deployment, Job, JobEvent, Lease, Worker
@@ -19,14 +21,18 @@ __all__ = [
     "ACTIVE_STATES",
     "HELD_STATES",
     "TERMINAL_STATES",
+    "Attempt",
+    "AttemptStore",
     "Beat",
     "Claim",
+    "Completed",
     "Dependency",
     "DependencyStatus",
     "Deployment",
     "Job",
     "JobAction",
     "JobContext",
+    "JobCreator",
     "JobEvent",
     "JobFilter",
     "JobHandler",
@@ -34,6 +40,7 @@ __all__ = [
     "JobStore",
     "Lease",
     "LeasedJobs",
+    "NewJob",
     "Notifier",
     "RetentionPolicy",
     "RetryPolicy",

@@ -21,7 +21,7 @@ _CONDITIONS: Final[dict[str, LiteralString]] = {
     "created_after": "created_at >= %(created_after)s",
     "created_before": "created_at < %(created_before)s",
     # The kinds are those of the index: only jobs of datasets are in it.
-    "dataset_namespace": "kind IN ('extraction', 'verification') "
+    "dataset_namespace": "kind IN ('extraction', 'verification', 'compaction') "
     "AND input ->> 'dataset_namespace' = %(dataset_namespace)s",
     "dataset_name": "input ->> 'dataset_name' = %(dataset_name)s",
     "manifest_hash": "input ->> 'manifest_hash' = %(manifest_hash)s",

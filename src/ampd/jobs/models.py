@@ -18,8 +18,9 @@ class Job:
 
     ``worker_id`` is the worker that has it, or had it last when it ended; None while it waits for one. ``waiting_for``
     tells why a SCHEDULED job does not run: ``dependency`` (another job has not completed yet), ``failed_dependency``
-    (and will not by itself), ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits), ``slot``
-    (they are full) or ``start`` (assigned just now).
+    (and will not by itself), ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits),
+    ``handler`` (none of those that fit runs its kind), ``slot`` (they are full) or ``start`` (assigned just now).
+    ``result`` is what its last execution gave.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Job:
     retry_count: int
     last_error: dict[str, Any] | None
     execution_number: int
+    result: Any
     depends_on: list[DependencyStatus]
     waiting_for: str | None
     created_at: datetime
@@ -117,6 +119,12 @@ class Worker:
     registered_at: datetime
     heartbeat_at: datetime
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of jobs that it runs; none when it is of a release that does not say."""
+        told = self.info.get("kinds")
+        return told if isinstance(told, list) else []
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -147,6 +155,7 @@ def job_from_row(row: Row) -> Job:
         retry_count=row["retry_count"],
         last_error=row["last_error"],
         execution_number=row["execution_number"],
+        result=row["result"],
         depends_on=[DependencyStatus(**each) for each in row["depends_on"]],
         waiting_for=row["waiting_for"],
         created_at=row["created_at"],

@@ -71,7 +71,7 @@ async def apply_transitions(
         "retry_counts": [change.retry_count for change in changes],
         "errors": [_jsonb(change.error) for change in changes],
         "details": [_jsonb(change.detail) for change in changes],
-        "reasons": [_storable(change.reason) for change in changes],
+        "reasons": [storable(change.reason) for change in changes],
         "execution_outcomes": [change.execution_outcome for change in changes],
         "from_states": [row.source for row in rows],
         "from_intents": [row.intent for row in rows],
@@ -102,13 +102,13 @@ async def apply_transition(
 
 
 def _jsonb(value: dict[str, Any] | None) -> Jsonb | None:
-    return None if value is None else Jsonb(_storable(value))
+    return None if value is None else Jsonb(storable(value))
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Replace what PostgreSQL's JSON cannot keep: NULs, and halves of surrogate pairs."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    return [_storable(item) for item in value] if isinstance(value, list | tuple) else value
+        return {storable(key): storable(item) for key, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list | tuple) else value

@@ -169,7 +169,7 @@ async def deploy_dataset(
     dataset = await services.datasets.resolve(_reference(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
     request = body or DeployRequest()
-    depends_on = await dependencies_of(services.datasets, request)
+    depends_on = await dependencies_of(services.datasets, request.depends_on)
     deployment = extraction_deployment(dataset, manifest, request, depends_on)
     await require_provider(services.providers, manifest)
     job = await services.jobs.deploy(deployment, actor=ACTOR)

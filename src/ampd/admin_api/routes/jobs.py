@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from ampd.admin_api.deployment import VERIFICATION_KIND
+from ampd.admin_api.deployment import EXTRACTION_KIND, VERIFICATION_KIND
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.filters import job_filter
 from ampd.admin_api.models import JobBody, JobEventBody, JobEventListBody, JobListBody, ProgressBody
-from ampd.admin_api.present import event_body, job_body, progress_body, verification_progress_body
+from ampd.admin_api.present import event_body, job_body, own_progress_body, progress_body, verification_progress_body
 from ampd.admin_api.requests import (
     MAX_LIMIT,
     EventId,
@@ -156,10 +156,12 @@ async def stop_job(job_id: JobId, services: ServicesParameter) -> JobBody:
     responses=error_responses(*_OF_ONE_JOB),
 )
 async def get_job_progress(job_id: JobId, services: ServicesParameter) -> ProgressBody:
-    """Tell how far a job is: per table, or what a verification has found."""
+    """Tell how far a job is: per table, what a verification has found, or what another handler says of itself."""
     job = await services.jobs.get(job_id)
     if job.kind == VERIFICATION_KIND:
         return verification_progress_body(job, await services.jobs.last_progress(job_id))
+    if job.kind != EXTRACTION_KIND:
+        return own_progress_body(job, await services.jobs.last_progress(job_id))
     tables = await services.tables.progress_of_job(job_id)
     return progress_body(job, tables, await services.tables.progress_summary(job))
 
