@@ -43,8 +43,6 @@ async def create_job(services: Services, request: CreateJobRequest) -> tuple[int
 
     :raises AmpError: UNKNOWN_JOB_KIND, INVALID_JOB_INPUT, INVALID_BODY, IDEMPOTENCY_KEY_REUSED, and those of a deploy.
     """
-    if request.schedule is not None:
-        raise AmpError(ErrorCode.INVALID_BODY, "schedule: this version has no timetables; leave it out")
     if VERSION_LABEL in request.labels:
         raise AmpError(ErrorCode.INVALID_BODY, f"labels: '{VERSION_LABEL}' is set by ampd itself; choose another name")
     deploy = _DEPLOYED.get(request.kind)
@@ -132,7 +130,7 @@ async def _new_job(services: Services, request: CreateJobRequest) -> NewJob:
         priority=request.priority,
         retries=request.retries,
         retry_policy=None if request.retry_policy is None else retry_policy_of(request.retry_policy),
-        start_at=request.start_at,
+        schedule=request.wanted_schedule(),
         depends_on=await dependencies_of(services.datasets, request.depends_on),
         idempotency_key=request.idempotency_key,
     )

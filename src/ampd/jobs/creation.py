@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -14,7 +13,9 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.dependencies import hold_dependencies, set_dependencies
 from ampd.jobs.models import Dependency
 from ampd.jobs.notification import PLACE, Notifier
+from ampd.jobs.recurrence import Schedule
 from ampd.jobs.retry import RetryPolicy
+from ampd.jobs.timetable_store import schedule_columns
 from ampd.metadata_db import MetadataDb, sql
 
 # Keys of operators never meet those of datasets.
@@ -26,7 +27,7 @@ class NewJob:
     """What is asked for. ``input`` holds no secret; ``secrets`` are pairs of a path into it and the value that a worker
     puts there.
 
-    ``start_at`` None, or in the past, is now. With an ``idempotency_key`` the same request, by its ``request_hash``, is
+    ``schedule`` None is now, once. With an ``idempotency_key`` the same request, by its ``request_hash``, is
     the same job, for as long as that is there.
     """
 
@@ -39,7 +40,7 @@ class NewJob:
     priority: int = 0
     retries: int | None = 0
     retry_policy: RetryPolicy | None = None
-    start_at: datetime | None = None
+    schedule: Schedule | None = None
     depends_on: tuple[Dependency, ...] = ()
     idempotency_key: str | None = None
 
@@ -69,11 +70,11 @@ class JobCreator:
             "priority": new.priority,
             "retries": new.retries,
             "retry_policy": Jsonb({} if new.retry_policy is None else new.retry_policy.to_json()),
-            "start_at": new.start_at,
             "actor": actor,
         }
         async with self._db.transaction() as connection:
             parameters["dependencies_met"] = await hold_dependencies(connection, new.depends_on)
+            parameters |= await schedule_columns(connection, new.schedule)
             created = await (await connection.execute(sql("jobs", "create_job"), parameters)).fetchone()
             if created is None:
                 found = await (await connection.execute(sql("jobs", "find_created_job"), parameters)).fetchone()

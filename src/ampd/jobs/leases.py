@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.batches import Batcher
+from ampd.jobs.ends import Outcome, end_executions, lock_ended
 from ampd.jobs.handlers import Completed
 from ampd.jobs.models import Lease
 from ampd.jobs.notification import PLACE, Notifier
@@ -158,7 +159,7 @@ class LeasedJobs:
         leases = [each.lease for each in completions]
         changes = [_change(lease, retry_count=0) for lease in leases]
         async with self._db.transaction() as connection:
-            moved = await apply_transitions(connection, Transition.COMPLETE, changes, clear_error=True)
+            moved = await end_executions(connection, changes, Outcome.COMPLETED)
             ended = {(row["id"], row["lease_epoch"]) for row in moved}
             gave = [(each.lease.job_id, each.completed) for each in completions if _key(each.lease) in ended]
             results = {job_id: completed.result for job_id, completed in gave if completed is not None}
@@ -169,12 +170,14 @@ class LeasedJobs:
 
     async def _write_failures(self, failures: Sequence[_Failure]) -> list[bool]:
         async with self._db.transaction() as connection:
+            # All in the order of their ids, before some of them are moved in one way and some in another.
+            await lock_ended(connection, [each.lease.job_id for each in failures])
             jobs = {row["id"]: row for row in await _load(connection, [each.lease.job_id for each in failures])}
             known = [(each, jobs[each.lease.job_id]) for each in failures if each.lease.job_id in jobs]
             retries = [self._retry(each, job) for each, job in known if _may_retry(each, job)]
             ends = [_change(each.lease, error=each.error.to_json()) for each, job in known if not _may_retry(each, job)]
             moved = await apply_transitions(connection, Transition.RETRY, retries) if retries else []
-            moved += await apply_transitions(connection, Transition.FAIL, ends) if ends else []
+            moved += await end_executions(connection, ends, Outcome.FAILED) if ends else []
         return self._told([each.lease for each in failures], moved)
 
     def _retry(self, failure: _Failure, job: Row) -> Change:

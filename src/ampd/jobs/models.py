@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ampd.jobs.recurrence import Schedule
 from ampd.jobs.retry import RetryPolicy
 from ampd.jobs.states import JobState, lifecycle
 from ampd.metadata_db import Row
@@ -88,7 +89,8 @@ class Deployment:
 
     ``labels`` only name and sort it: a deploy with other labels is the same deploy. ``retry_policy`` None is the
     workers' default. The job waits until everything in ``depends_on`` has completed. ``earlier_inputs`` are what
-    releases before this one wrote for the same options: an active job with one of them is the same deploy.
+    releases before this one wrote for the same options: an active job with one of them is the same deploy. ``schedule``
+    None is now, once.
     """
 
     kind: str
@@ -101,6 +103,7 @@ class Deployment:
     retry_policy: RetryPolicy | None = None
     depends_on: tuple[Dependency, ...] = ()
     earlier_inputs: tuple[dict[str, Any], ...] = ()
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,15 @@ def parse_schedule(wanted: Mapping[str, Any]) -> Schedule:
     return schedule
 
 
+def to_request(schedule: Schedule) -> dict[str, Any]:
+    """Return what :func:`parse_schedule` makes ``schedule`` of: the fields that are not at their defaults."""
+    kept = schedule.to_json()
+    kept.pop("anchor", None)
+    if "every_ms" in kept:
+        kept["every"] = kept.pop("every_ms")
+    return kept
+
+
 def refused(name: str, what: str) -> AmpError:
     """Return the error of a field of a schedule."""
     return AmpError(ErrorCode.INVALID_SCHEDULE, f"{name}: {what}", context={"field": name})

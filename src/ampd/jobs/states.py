@@ -46,6 +46,7 @@ class Transition(StrEnum):
     RETRY = "retry"  # the handler failed, another try may help
     FAIL = "fail"  # the handler failed for good
     FINISH_EXECUTION = "finish_execution"  # an execution of a job with a timetable has ended, well or badly
+    EXHAUST = "exhaust"  # a timetable has no time to come
     REQUEST_STOP = "request_stop"  # an operator asks for the end
     REQUEST_PAUSE = "request_pause"  # an operator sets it aside
     REQUEST_NEXT = "request_next"  # the timetable asks for the end of an execution, not of the job
@@ -97,6 +98,7 @@ _PLAIN: Final[dict[tuple[JobState, Transition], JobState]] = {
     (_S.RUNNING, _T.RETRY): _S.SCHEDULED,
     (_S.RUNNING, _T.FAIL): _S.FAILED,
     (_S.RUNNING, _T.FINISH_EXECUTION): _S.SCHEDULED,
+    (_S.SCHEDULED, _T.EXHAUST): _S.COMPLETED,
     (_S.RUNNING, _T.HAND_BACK): _S.SCHEDULED,
     (_S.RUNNING, _T.LOSE_WORKER): _S.SCHEDULED,
     # Nobody holds anything yet: the stop is done at once, also for a job that waits to retry.

@@ -14,6 +14,7 @@ from ampd.jobs.models import Deployment, Job, JobEvent, event_from_row, job_from
 from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.operations import Ask, Operation, Verdict, conflict, hint_at, judge, operate
 from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, sources
+from ampd.jobs.timetable_store import same_schedule, schedule_columns
 from ampd.jobs.transition import DEFAULT_STOP_SECONDS
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
@@ -65,6 +66,7 @@ class JobStore:
         }
         async with self._db.transaction() as connection:
             parameters["dependencies_met"] = await hold_dependencies(connection, deployment.depends_on)
+            parameters |= await schedule_columns(connection, deployment.schedule)
             inserted = await (await connection.execute(sql("jobs", "insert_job"), parameters)).fetchone()
             if inserted is None:
                 job_id = await self._redeploy(connection, deployment, parameters)
@@ -237,7 +239,8 @@ class JobStore:
 def _same_options(row: Row, wanted: dict[str, Any], deployment: Deployment) -> bool:
     plain = all(row[name] == wanted[name] for name in ("worker_selector", "priority", "retries"))
     same_input = row["input"] in (deployment.input, *deployment.earlier_inputs)
-    return plain and same_input and row["retry_policy"] == wanted["retry_policy"].obj
+    same_times = same_schedule(row["schedule"], deployment.schedule)
+    return plain and same_input and same_times and row["retry_policy"] == wanted["retry_policy"].obj
 
 
 async def _same_dependencies(connection: Connection, job_id: int, deployment: Deployment) -> bool:

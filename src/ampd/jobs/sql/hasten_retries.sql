@@ -2,7 +2,7 @@
 WITH job AS (
     UPDATE jobs SET run_at = now() + make_interval(secs => %(delay_seconds)s), updated_at = now()
     WHERE id = ANY (%(job_ids)s::bigint[])
-      AND coalesce(state = 'SCHEDULED' AND worker_id IS NULL AND run_at > now() AND retry_count > 0, false) -- see assign_jobs.sql
+      AND coalesce(state = 'SCHEDULED' AND worker_id IS NULL AND run_at > now() AND retry_count > 0 AND NOT rests, false) -- see assign_jobs.sql
     RETURNING id, execution_number, lease_epoch
 ), event AS (
     INSERT INTO job_events (job_id, actor, event_type, from_state, execution_number, lease_epoch, detail)

@@ -25,7 +25,7 @@ CROSS JOIN LATERAL (
     FROM jobs j
     WHERE j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met
       AND j.priority = lane.priority AND coalesce(j.worker_selector, '') = lane.selector AND j.kind = lane.kind
-      AND j.run_at <= statement_timestamp()
+      AND j.run_at <= statement_timestamp() AND NOT j.rests -- what a timetable has not fired yet
     ORDER BY j.run_at, j.id
     LIMIT %(limit)s
 ) due

@@ -10,6 +10,7 @@ SELECT j.*, j.run_at <= now() AS due, dependency.list AS depends_on,
         WHEN j.state <> 'SCHEDULED' THEN NULL
         WHEN NOT j.dependencies_met AND dependency.failed THEN 'failed_dependency'
         WHEN NOT j.dependencies_met THEN 'dependency'
+        WHEN j.rests THEN 'run_at'
         WHEN j.run_at > now() AND j.retry_count > 0 THEN 'retry'
         WHEN j.run_at > now() THEN 'run_at'
         WHEN j.worker_id IS NOT NULL THEN 'start'

@@ -5,7 +5,9 @@ WITH before AS (
 ), job AS (
     UPDATE jobs
     SET state = 'SCHEDULED', run_at = now() + make_interval(secs => %(delay_seconds)s), retries_before = jobs.retry_count,
-        lost_worker_count = 0, stop_reason = NULL, execution_number = jobs.execution_number + 1, started_at = NULL, ended_at = NULL,
+        lost_worker_count = 0, stop_reason = NULL, rests = false,
+        fires_after = CASE WHEN jobs.recurring THEN now() END, -- the fire times meanwhile were not missed
+        execution_number = jobs.execution_number + 1, started_at = NULL, ended_at = NULL,
         worker_id = NULL, worker_incarnation = NULL, updated_at = now()
     FROM before
     WHERE jobs.id = before.id
