@@ -30,6 +30,8 @@ from ampd.admin_api.requests import (
     VerifyRequest,
     checked_selector,
 )
+from ampd.jobs import Schedule, parse_schedule
+from ampd.jobs.schedule_request import refused
 
 MAX_LABELS: Final = 64
 MAX_LABEL_CHARACTERS: Final = 255
@@ -129,6 +131,18 @@ class CreateJobRequest(StrictBody):
     idempotency_key: Annotated[StrictStr, AfterValidator(_key)] | None = Field(
         default=None, description="the same key with the same content is the same job, while that is there"
     )
+
+    def wanted_schedule(self) -> Schedule | None:
+        """Return when the job should run: ``start_at`` beside a schedule is that of the schedule. None: now, once.
+
+        :raises AmpError: INVALID_SCHEDULE.
+        """
+        given = dict(self.schedule or {})
+        if self.start_at is not None:
+            if given.get("start_at") is not None:
+                raise refused("start_at", "is given beside the schedule and in it; leave one out")
+            given["start_at"] = self.start_at
+        return parse_schedule(given) if given else None
 
     def content_hash(self) -> str:
         """Return a hash of what is asked for, the idempotency key aside. What is not given has no part in it."""

@@ -8,7 +8,7 @@ import structlog
 
 from ampd.admin_api import Services, create_app, serve_admin_api
 from ampd.config import Config, split_address
-from ampd.controller import run_placement, run_rescue, run_retention
+from ampd.controller import run_placement, run_rescue, run_retention, run_timetable
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
 from ampd.daemons.stores import open_store
@@ -45,6 +45,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
             ),
             run_placement(db, notifier, lease_seconds=lease_seconds),
             run_rescue(db, notifier, lease_seconds=lease_seconds),
+            run_timetable(db, notifier, stop_seconds=config.worker.stop_timeout_secs),
             run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
         )
     finally:

@@ -11,10 +11,14 @@ from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease, note_success
 from ampd.jobs.models import Dependency, DependencyStatus, Deployment, Job, JobEvent, Lease, Worker
 from ampd.jobs.notification import JobAction, Notifier
 from ampd.jobs.placement import Claim, claim_jobs, force_overdue_stops, place_due_jobs, rescue_jobs_of_lost_workers
+from ampd.jobs.recurrence import CatchUp, Overlap, Schedule
 from ampd.jobs.retention import RetentionPolicy, expire_events, expire_jobs
 from ampd.jobs.retry import RetryPolicy
+from ampd.jobs.schedule_request import parse_schedule, to_request
 from ampd.jobs.states import ACTIVE_STATES, HELD_STATES, TERMINAL_STATES, JobState, Transition, parse_states
 from ampd.jobs.store import JobStore
+from ampd.jobs.timetable import Fired, fire_due_jobs, seconds_to_next_firing
+from ampd.jobs.timetable_store import TimetableStore
 from ampd.jobs.workers import Beat, WantedJob, WorkerIdentity, WorkerSession, WorkerStore, validate_node_id
 
 __all__ = [
@@ -24,11 +28,13 @@ __all__ = [
     "Attempt",
     "AttemptStore",
     "Beat",
+    "CatchUp",
     "Claim",
     "Completed",
     "Dependency",
     "DependencyStatus",
     "Deployment",
+    "Fired",
     "Job",
     "JobAction",
     "JobContext",
@@ -42,9 +48,12 @@ __all__ = [
     "LeasedJobs",
     "NewJob",
     "Notifier",
+    "Overlap",
     "RetentionPolicy",
     "RetryPolicy",
+    "Schedule",
     "StartedJob",
+    "TimetableStore",
     "Transition",
     "WantedJob",
     "Worker",
@@ -54,12 +63,16 @@ __all__ = [
     "claim_jobs",
     "expire_events",
     "expire_jobs",
+    "fire_due_jobs",
     "force_overdue_stops",
     "hold_lease",
     "note_success",
+    "parse_schedule",
     "parse_states",
     "place_due_jobs",
     "release_all_dependents",
     "rescue_jobs_of_lost_workers",
+    "seconds_to_next_firing",
+    "to_request",
     "validate_node_id",
 ]

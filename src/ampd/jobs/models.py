@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ampd.jobs.recurrence import Schedule
 from ampd.jobs.retry import RetryPolicy
-from ampd.jobs.states import JobState, lifecycle
+from ampd.jobs.states import TERMINAL_STATES, JobState, lifecycle
 from ampd.metadata_db import Row
 
 
@@ -39,6 +39,10 @@ class Job:
     retry_count: int
     last_error: dict[str, Any] | None
     execution_number: int
+    schedule: Schedule | None
+    recurring: bool
+    next_run_at: datetime | None
+    execution_count: int
     result: Any
     depends_on: list[DependencyStatus]
     waiting_for: str | None
@@ -142,6 +146,7 @@ class Lease:
 def job_from_row(row: Row) -> Job:
     """Return the job of a row of ``list_jobs.sql``."""
     state = JobState(row["state"])
+    schedule = None if row["schedule"] is None else Schedule.from_json(row["schedule"])
     return Job(
         id=row["id"],
         kind=row["kind"],
@@ -158,12 +163,27 @@ def job_from_row(row: Row) -> Job:
         retry_count=row["retry_count"],
         last_error=row["last_error"],
         execution_number=row["execution_number"],
+        schedule=schedule,
+        recurring=row["recurring"],
+        next_run_at=_next_run_at(row, schedule),
+        execution_count=row["execution_count"],
         result=row["result"],
         depends_on=[DependencyStatus(**each) for each in row["depends_on"]],
         waiting_for=row["waiting_for"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _next_run_at(row: Row, schedule: Schedule | None) -> datetime | None:
+    """Return the time at which a job with a timetable fires next; None while it does not fire."""
+    next_run_at: datetime | None = row["next_run_at"]
+    if row["state"] in TERMINAL_STATES or row["state"] == JobState.PAUSED:
+        return None
+    resumed_at = row["fires_after"]
+    if schedule is not None and next_run_at is not None and resumed_at is not None and next_run_at <= resumed_at:
+        return schedule.next(resumed_at)  # the controller comes to the same
+    return next_run_at
 
 
 def event_from_row(row: Row) -> JobEvent:
