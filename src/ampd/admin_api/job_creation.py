@@ -19,13 +19,13 @@ from ampd.admin_api.deployment import (
     verification_deployment,
 )
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.job_requests import (
+from ampd.admin_api.job_creation_requests import (
     CompactionJobInput,
     CreateJobRequest,
     ExtractionJobInput,
     VerificationJobInput,
 )
-from ampd.admin_api.requests import StrictBody
+from ampd.admin_api.requests import Strict
 from ampd.admin_api.services import ACTOR, Services
 from ampd.datasets import Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
@@ -34,7 +34,7 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.handlers import hide_by_names
 from ampd.jobs import Deployment, NewJob
 
-Model = TypeVar("Model", bound=StrictBody)
+Model = TypeVar("Model", bound=Strict)
 Read = TypeVar("Read")
 
 

@@ -1,194 +1,193 @@
-"""The body of POST /jobs, and the inputs of the kinds that concern a dataset."""
+"""Parameters and bodies of the requests that are about many jobs, or ask one of them for something."""
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
-    ConfigDict,
     Field,
-    StrictFloat,
+    StrictBool,
     StrictInt,
     StrictStr,
+    WithJsonSchema,
 )
 
-from ampd.admin_api.requests import (
-    MAX_DEPENDENCIES,
-    MAX_INT32,
-    MAX_INT64,
-    MAX_WRITERS,
-    DeployRequest,
-    RetryRequest,
-    StrictBody,
-    VerifyRequest,
-    checked_selector,
-)
-from ampd.jobs import Schedule, parse_schedule
-from ampd.jobs.schedule_request import refused
+from ampd.admin_api.requests import DEFAULT_LIMIT, MAX_DELAY_SECONDS, MAX_INT64, MAX_LIMIT, Strict
 
-MAX_LABELS: Final = 64
-MAX_LABEL_CHARACTERS: Final = 255
-MAX_INPUT_BYTES: Final = 256 * 1024
-MAX_KEY_CHARACTERS: Final = 255
-MAX_COOLDOWN_SECONDS: Final = 366 * 86_400
-_LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}")
+# The last millisecond of the year 9999.
+MAX_MILLISECONDS: Final = 253_402_300_799_999
+# An offset reads what it passes over: who wants to go further turns pages by their cursor.
+MAX_OFFSET: Final = 100_000
+MAX_JOB_IDS: Final = 10_000
+MAX_REASON: Final = 1000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _moment(value: Any) -> Any:
-    """Read a moment of RFC 3339, or milliseconds since 1970."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("want a moment such as 2026-03-04T10:00:00Z, or milliseconds since 1970")
-    if isinstance(value, str):
-        if re.fullmatch(r"[-+]?[0-9.]+", value.strip()):
-            raise ValueError("want a moment such as 2026-03-04T10:00:00Z; milliseconds are a number, not a text")
-        return value
-    try:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    except (OverflowError, OSError, ValueError):
-        raise ValueError("the moment lies outside the years 1 to 9999") from None
+def _no_number(value: Any) -> Any:
+    """Refuse numbers, which would be taken for seconds or milliseconds of an epoch."""
+    if not isinstance(value, str) or re.fullmatch(r"[-+]?[0-9.]+", value.strip()):
+        raise ValueError("want a moment such as 2026-03-04T10:00:00Z")
+    return value
 
 
-def _labels(labels: dict[str, str]) -> dict[str, str]:
-    if len(labels) > MAX_LABELS:
-        raise ValueError(f"more than {MAX_LABELS} labels")
-    for name, value in labels.items():
-        if not _LABEL_NAME.fullmatch(name):
-            raise ValueError(f"label {name[:80]!r}: want a letter, then letters, digits, '_', '-', '.' and '/'")
-        if len(value) > MAX_LABEL_CHARACTERS:
-            raise ValueError(f"label {name!r} has more than {MAX_LABEL_CHARACTERS} characters")
-    return labels
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 
 
-def _input(content: dict[str, Any]) -> dict[str, Any]:
-    size = len(json.dumps(content, ensure_ascii=False).encode())
-    if size > MAX_INPUT_BYTES:
-        raise ValueError(f"{size} bytes of JSON, the most is {MAX_INPUT_BYTES}")
-    return content
+def _from_milliseconds(value: Any) -> Any:
+    """Read milliseconds since the epoch; texts that are none are left to be read as RFC 3339."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+", value.strip()):
+        value = int(value) if len(value) <= len(str(MAX_MILLISECONDS)) else MAX_MILLISECONDS + 1
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value <= MAX_MILLISECONDS:
+            raise ValueError("milliseconds since the epoch lie between 0 and the year 9999")
+        return _EPOCH + timedelta(milliseconds=value)
+    return _no_number(value)
 
 
-def _key(text: str) -> str:
-    if not text.strip() or not text.isprintable() or len(text) > MAX_KEY_CHARACTERS:
-        raise ValueError(f"want 1 to {MAX_KEY_CHARACTERS} printable characters")
-    return text
+# A moment as the second lifecycle has it: a number of milliseconds, or text.
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_from_milliseconds),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}]}),
+]
+OneJobId = Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]
+DelayMs = Annotated[StrictInt, Field(ge=0, le=MAX_DELAY_SECONDS * 1000)]
+_FROM: Final = "only jobs created then or later: milliseconds since the epoch, or RFC 3339"
+_TO: Final = "only jobs created before: milliseconds since the epoch, or RFC 3339"
 
 
-class CreateJobRequest(StrictBody):
-    """Body of POST /jobs."""
+class JobCriteriaQuery(Strict):
+    """Query parameters that say which jobs are meant, but for their states."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "kind": "http",
-                    "input": {
-                        "method": "POST",
-                        "url": "https://api.example.com/reports",
-                        "body": {"day": "2026-03-04"},
-                    },
-                    "labels": {"product": "my-app", "env": "prd"},
-                    "retries": 5,
-                    "idempotency_key": "report-2026-03-04",
-                }
-            ]
-        }
-    )
+    kind: str | None = Field(default=None, description="only jobs of this kind, for example extraction")
+    namespace: str | None = Field(default=None, description="the kind, by its name in the second lifecycle")
+    recurring: bool | None = Field(default=None, description="only jobs with a timetable, or only those without")
+    product: str | None = Field(default=None, description="only jobs with this label `product`")
+    env: str | None = Field(default=None, description="only jobs with this label `env`")
+    dataset: str | None = Field(default=None, description="only jobs of this dataset: namespace/name")
+    dataset_namespace: str | None = Field(default=None, description="only jobs of datasets of this namespace")
+    worker_id: str | None = Field(default=None, description="only jobs that this worker has, or had last")
+    label: list[str] = Field(default_factory=list, description="only jobs with this label: key=value; may be repeated")
+    created_after: Moment | None = Field(default=None, description="only jobs created then or later (RFC 3339)")
+    created_before: Moment | None = Field(default=None, description="only jobs created before (RFC 3339)")
+    from_: Instant | None = Field(default=None, alias="from", description=_FROM)
+    to: Instant | None = Field(default=None, description=_TO)
 
-    kind: StrictStr = Field(
-        description="extraction, verification, compaction, http, or a kind that an installed package brings"
-    )
-    input: Annotated[dict[str, Any], AfterValidator(_input)] = Field(
-        default_factory=dict, description="what the kind needs; its values are checked when the kind is known here"
-    )
-    labels: Annotated[dict[str, StrictStr], AfterValidator(_labels)] = Field(
-        default_factory=dict, description="names to find the job by, such as product and env"
-    )
-    retries: Annotated[StrictInt, Field(ge=0, le=MAX_INT32)] | None = Field(
+
+class JobListQuery(JobCriteriaQuery):
+    """Query parameters of GET /jobs. The range of ``limit`` is checked by the route: it has codes of its own."""
+
+    limit: int = Field(default=DEFAULT_LIMIT, description=f"how many jobs at most, 1 to {MAX_LIMIT}")
+    last_job_id: int | None = Field(default=None, ge=1, le=MAX_INT64, description="the next_cursor of the page before")
+    offset: int = Field(
         default=0,
-        description="how often a failure that may pass is tried again; null: without limit. Extraction jobs: without "
-        "limit unless given, verification jobs: five times",
+        ge=0,
+        le=MAX_OFFSET,
+        description="how many jobs to pass over; pages move when jobs come or go: the cursor is the better way",
     )
-    retry_policy: RetryRequest | None = Field(default=None, description="how long to wait between tries")
-    schedule: dict[str, Any] | None = Field(default=None, description="a timetable")
-    start_at: Annotated[AwareDatetime, BeforeValidator(_moment)] | None = Field(
-        default=None, description="not before: RFC 3339, or milliseconds since 1970"
-    )
-    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
-    depends_on: list[StrictStr | Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(
-        default_factory=list,
-        max_length=MAX_DEPENDENCIES,
-        description="what must have completed before: ids of jobs, or references of datasets (their extraction jobs)",
-    )
-    worker: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
-        default=None, description="the worker that must run it: its id, or a prefix and '*'"
-    )
-    idempotency_key: Annotated[StrictStr, AfterValidator(_key)] | None = Field(
-        default=None, description="the same key with the same content is the same job, while that is there"
+    status: str = Field(
+        default="active",
+        description="active, terminal, all, or states with commas between; any case; error and failed both mean FAILED",
     )
 
-    def wanted_schedule(self) -> Schedule | None:
-        """Return when the job should run: ``start_at`` beside a schedule is that of the schedule. None: now, once.
 
-        :raises AmpError: INVALID_SCHEDULE.
-        """
-        given = dict(self.schedule or {})
-        if self.start_at is not None:
-            if given.get("start_at") is not None:
-                raise refused("start_at", "is given beside the schedule and in it; leave one out")
-            given["start_at"] = self.start_at
-        return parse_schedule(given) if given else None
+class JobStatsQuery(JobCriteriaQuery):
+    """Query parameters of GET /jobs/stats."""
 
-    def content_hash(self) -> str:
-        """Return a hash of what is asked for, the idempotency key aside. What is not given has no part in it."""
-        content = self.model_dump(mode="json", exclude_unset=True, exclude={"idempotency_key"})
-        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    status: str = Field(default="all", description="as that of GET /jobs")
+
+
+class HistoryQuery(Strict):
+    """Query parameters of GET /jobs/{id}/history."""
+
+    limit: int = Field(default=DEFAULT_LIMIT, description=f"how many executions at most, 1 to {MAX_LIMIT}")
+
+
+class JobDeleteQuery(Strict):
+    """Query parameters of DELETE /jobs."""
+
+    status: str = Field(default="terminal", description="terminal, completed, stopped or error")
+
+
+class JobDeleteRequest(Strict):
+    """Body of DELETE /jobs: the public Python client of the reference system names the jobs here."""
+
+    job_ids: list[Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(max_length=MAX_LIMIT)
+
+
+def _checked_reason(value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise ValueError("a reason is some text; leave it out when there is none")
+    return value
+
+
+Reason = Annotated[Annotated[StrictStr, Field(max_length=MAX_REASON)] | None, AfterValidator(_checked_reason)]
+_REASON: Final = "why; kept in the job and in its history"
+
+
+class ReasonRequest(Strict):
+    """Body of a cancel or a pause of one job; it may be left out."""
+
+    reason: Reason = Field(default=None, description=_REASON, examples=["Campaign ended early"])
+
+
+class DelayRequest(Strict):
+    """Body of a retry of one job; it may be left out."""
+
+    delay_ms: DelayMs = Field(default=0, description="how long to wait before it may begin", examples=[60000])
+
+
+class EmptyRequest(Strict):
+    """Body of an operation that needs none."""
+
+
+class JobSelection(Strict):
+    """Body of an operation on many jobs: which ones. All that is given must hold; when nothing is, `all` must be true.
+
+    Without a `status` it is about the jobs that it can be meant for: `active` ones are cancelled and paused, `paused`
+    ones resumed, `failed` ones retried, `terminal` ones deleted.
+    """
+
+    status: StrictStr | list[StrictStr] | None = Field(
+        default=None, description="states or their words: one, several with commas between, or a list"
+    )
+    job_ids: list[OneJobId] | None = Field(default=None, max_length=MAX_JOB_IDS, description="only these")
+    kind: StrictStr | None = Field(default=None, description="only jobs of this kind")
+    namespace: StrictStr | None = Field(default=None, description="the kind, by its name in the second lifecycle")
+    recurring: StrictBool | None = Field(default=None, description="only jobs with a timetable, or those without")
+    product: StrictStr | None = Field(default=None, description="only jobs with this label `product`")
+    env: StrictStr | None = Field(default=None, description="only jobs with this label `env`")
+    labels: dict[StrictStr, StrictStr] = Field(default_factory=dict, description="only jobs with all of these labels")
+    dataset: StrictStr | None = Field(default=None, description="only jobs of this dataset: namespace/name")
+    dataset_namespace: StrictStr | None = Field(default=None, description="only jobs of datasets of this namespace")
+    worker_id: StrictStr | None = Field(default=None, description="only jobs that this worker has, or had last")
+    from_: Instant | None = Field(default=None, alias="from", description=_FROM)
+    to: Instant | None = Field(default=None, description=_TO)
+    all: StrictBool = Field(default=False, description="really of all jobs, when nothing else is given")
+    dry_run: StrictBool = Field(default=False, description="only tell how many jobs it is about")
 
     @property
-    def given(self) -> frozenset[str]:
-        """The names of what is given."""
-        return frozenset(self.model_fields_set)
+    def is_empty(self) -> bool:
+        """Tell whether it names nothing by which to choose."""
+        chosen = self.model_fields_set - {"all", "dry_run", "reason", "delay_ms"}
+        is_vain = str(self.status).strip().lower() == "all" or self.status in (None, ["all"])
+        return all(is_vain if name == "status" else getattr(self, name) in (None, {}) for name in chosen)
 
 
-class ExtractionJobInput(StrictBody):
-    """Input of kind ``extraction``: the dataset, and what a deploy says beside what the job has."""
+class SelectionWithReason(JobSelection):
+    """Which jobs are cancelled or paused, and why."""
 
-    dataset: StrictStr
-    end_block: Any = None
-    parallelism: StrictInt = Field(default=1, ge=1, le=MAX_WRITERS)
-    verify: Any = None
-
-    def deploy_request(self, request: CreateJobRequest) -> DeployRequest:
-        """Return the deploy that asks for the same."""
-        own = self.model_dump(exclude_unset=True, exclude={"dataset"})
-        shared = {"priority": request.priority, "worker_id": request.worker, "depends_on": request.depends_on}
-        retries = {"retries": request.retries} if "retries" in request.given else {}
-        retry = {} if request.retry_policy is None else {"retry": request.retry_policy.model_dump()}
-        return DeployRequest.model_validate({**own, **shared, **retries, **retry})
+    reason: Reason = Field(default=None, description=_REASON)
 
 
-class VerificationJobInput(StrictBody):
-    """Input of kind ``verification``."""
+class SelectionWithDelay(JobSelection):
+    """Which jobs are retried, and when."""
 
-    dataset: StrictStr
-    start_block: Any = None
-    end_block: Any = None
-
-    def verify_request(self, request: CreateJobRequest) -> VerifyRequest:
-        """Return the request of a verification that asks for the same."""
-        own = self.model_dump(exclude_unset=True, exclude={"dataset"})
-        return VerifyRequest.model_validate({**own, "priority": request.priority, "worker_id": request.worker})
-
-
-class CompactionJobInput(StrictBody):
-    """Input of kind ``compaction``."""
-
-    dataset: StrictStr
-    cooldown_secs: StrictFloat | StrictInt = Field(
-        default=0.0, ge=0, le=MAX_COOLDOWN_SECONDS, description="files stay as they are until they are so old"
-    )
+    delay_ms: DelayMs = Field(default=0, description="how long to wait before they may begin")

@@ -21,7 +21,11 @@ class Job:
     tells why a SCHEDULED job does not run: ``dependency`` (another job has not completed yet), ``failed_dependency``
     (and will not by itself), ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits),
     ``handler`` (none of those that fit runs its kind), ``slot`` (they are full) or ``start`` (assigned just now).
-    ``result`` is what its last execution gave.
+
+    ``started_at`` is when the first attempt of this execution began, ``ended_at`` when the job ended. ``stop_intent``
+    tells what becomes of it while it is being stopped (STOP, PAUSE or NEXT), ``stop_reason`` why an operator stopped or
+    paused it. ``retry_count`` counts the failures since it last got on, ``total_retries`` all since the last deploy.
+    ``result`` is what its last execution gave, ``next_run_at`` when its timetable fires next.
     """
 
     id: int
@@ -38,11 +42,16 @@ class Job:
     retry_policy: RetryPolicy
     retry_count: int
     last_error: dict[str, Any] | None
+    total_retries: int
     execution_number: int
     schedule: Schedule | None
     recurring: bool
     next_run_at: datetime | None
     execution_count: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    stop_intent: str | None
+    stop_reason: str | None
     result: Any
     depends_on: list[DependencyStatus]
     waiting_for: str | None
@@ -162,11 +171,16 @@ def job_from_row(row: Row) -> Job:
         retry_policy=RetryPolicy().changed_by(row["retry_policy"]),
         retry_count=row["retry_count"],
         last_error=row["last_error"],
+        total_retries=row["total_retries"],
         execution_number=row["execution_number"],
         schedule=schedule,
         recurring=row["recurring"],
         next_run_at=_next_run_at(row, schedule),
         execution_count=row["execution_count"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        stop_intent=row["stop_intent"],
+        stop_reason=row["stop_reason"],
         result=row["result"],
         depends_on=[DependencyStatus(**each) for each in row["depends_on"]],
         waiting_for=row["waiting_for"],
