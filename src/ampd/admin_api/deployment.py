@@ -7,7 +7,8 @@ from hashlib import sha256
 from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest, VerifyRequest
+from ampd.admin_api.requests import DeployRequest, RetryRequest, VerifyRequest
+from ampd.admin_api.strict import MAX_INT64
 from ampd.chain.sampling import VerifyMode
 from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
@@ -89,6 +90,7 @@ def extraction_deployment(
         retries=request.retries,
         retry_policy=None if request.retry is None else retry_policy_of(request.retry),
         depends_on=depends_on,
+        schedule=None if request.schedule is None else request.schedule.parse(),
     )
 
 

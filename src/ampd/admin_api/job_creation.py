@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -25,8 +26,8 @@ from ampd.admin_api.job_creation_requests import (
     ExtractionJobInput,
     VerificationJobInput,
 )
-from ampd.admin_api.requests import Strict
 from ampd.admin_api.services import ACTOR, Services
+from ampd.admin_api.strict import Strict
 from ampd.datasets import Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
 from ampd.datasets.validation import explain
@@ -58,11 +59,10 @@ _Deploy = Callable[[Services, CreateJobRequest], Awaitable[Deployment]]
 
 
 async def _deploy(services: Services, request: CreateJobRequest, deploy: _Deploy) -> tuple[int, bool]:
-    for name in ("idempotency_key", "start_at"):
-        if getattr(request, name) is not None:
-            reason = "there is one such job for each manifest of a dataset, which a deploy starts again at once"
-            raise AmpError(ErrorCode.INVALID_BODY, f"{name}: not for jobs of kind '{request.kind}': {reason}")
-    deployment = await deploy(services, request)
+    if request.idempotency_key is not None:
+        reason = "there is one such job for each manifest of a dataset, which a deploy starts again"
+        raise AmpError(ErrorCode.INVALID_BODY, f"idempotency_key: not for jobs of kind '{request.kind}': {reason}")
+    deployment = replace(await deploy(services, request), schedule=request.wanted_schedule())
     before = await services.creator.execution_of(deployment.idempotency_key)
     job = await services.jobs.deploy(deployment, actor=ACTOR)
     return job.id, before != job.execution_number

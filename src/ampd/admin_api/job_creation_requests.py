@@ -22,14 +22,14 @@ from pydantic import (
 from ampd.admin_api.requests import (
     MAX_DEPENDENCIES,
     MAX_INT32,
-    MAX_INT64,
     MAX_WRITERS,
     DeployRequest,
     RetryRequest,
-    Strict,
     VerifyRequest,
     checked_selector,
 )
+from ampd.admin_api.schedule_requests import ScheduleRequest
+from ampd.admin_api.strict import MAX_INT64, Strict
 from ampd.jobs import Schedule, parse_schedule
 from ampd.jobs.schedule_request import refused
 
@@ -115,7 +115,7 @@ class CreateJobRequest(Strict):
         "limit unless given, verification jobs: five times",
     )
     retry_policy: RetryRequest | None = Field(default=None, description="how long to wait between tries")
-    schedule: dict[str, Any] | None = Field(default=None, description="a timetable")
+    schedule: ScheduleRequest | None = Field(default=None, description="when it runs; now, once, unless given")
     start_at: Annotated[AwareDatetime, BeforeValidator(_moment)] | None = Field(
         default=None, description="not before: RFC 3339, or milliseconds since 1970"
     )
@@ -137,12 +137,12 @@ class CreateJobRequest(Strict):
 
         :raises AmpError: INVALID_SCHEDULE.
         """
-        given = dict(self.schedule or {})
+        given = {} if self.schedule is None else self.schedule.given()
         if self.start_at is not None:
             if given.get("start_at") is not None:
                 raise refused("start_at", "is given beside the schedule and in it; leave one out")
             given["start_at"] = self.start_at
-        return parse_schedule(given) if given else None
+        return parse_schedule(given) if given or self.schedule is not None else None
 
     def content_hash(self) -> str:
         """Return a hash of what is asked for, the idempotency key aside. What is not given has no part in it."""

@@ -4,7 +4,6 @@ nobody knows is refused: it is a typing error more often than not.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated, Any
 
@@ -22,11 +21,12 @@ from pydantic import (
     model_validator,
 )
 
+from ampd.admin_api.schedule_requests import ScheduleRequest
+from ampd.admin_api.strict import MAX_INT64, Strict, refuse_strange_values
 from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
 from ampd.errors import AmpError
 from ampd.jobs import validate_node_id
 
-MAX_INT64 = 2**63 - 1
 MAX_INT32 = 2**31 - 1
 MAX_WRITERS = 2**16 - 1
 DEFAULT_LIMIT = 50
@@ -39,40 +39,7 @@ NodeId = Annotated[str, Path(alias="id", description="id of a worker")]
 EventId = Annotated[int, Path(ge=1, le=MAX_INT64, description="id of an event")]
 
 
-def refuse_strange_values(value: Any) -> Any:
-    """Refuse what JSON texts can carry but neither TOML nor PostgreSQL can keep."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            refuse_strange_values(key)
-            refuse_strange_values(item)
-    elif isinstance(value, list):
-        for item in value:
-            refuse_strange_values(item)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("NaN and Infinity are not JSON numbers")
-    elif isinstance(value, int) and abs(value) > MAX_INT64:
-        raise ValueError("a number is beyond 64 bits")
-    elif isinstance(value, str) and re.search("[\x00\ud800-\udfff]", value):
-        raise ValueError("a text holds a NUL or half of a surrogate pair")
-    return value
-
-
 JsonBody = Annotated[dict[str, Any], AfterValidator(refuse_strange_values)]
-
-
-class Strict(BaseModel):
-    """A body, or parameters, of which every key is known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_keys(cls, data: Any) -> Any:
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        unknown = sorted(set(data) - set(known)) if isinstance(data, dict) else []
-        if unknown:
-            raise ValueError(f"unknown {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
-        return refuse_strange_values(data)
 
 
 class EventListQuery(Strict):
@@ -154,6 +121,7 @@ class DeployRequest(Strict):
         default=None, description="how often a failure that may pass is tried again; null: without limit"
     )
     retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
+    schedule: ScheduleRequest | None = Field(default=None, description="when it runs; now, once, unless given")
 
 
 class VerifyRequest(Strict):

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import Kind
-from ampd.jobs import JobCreator, JobStore, WorkerStore
+from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
 
 # Who did it, in the history of a job.
 ACTOR = "admin-api"
@@ -29,6 +29,7 @@ class Services:
     providers: ProviderStore
     tables: TableStore
     creator: JobCreator
+    timetables: TimetableStore
     kinds: Mapping[str, Kind]
     version: str
 

@@ -15,7 +15,7 @@ from ampd.daemons.stores import open_store
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import discover
-from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, WorkerStore
+from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
 
 _log = structlog.get_logger(__name__)
@@ -60,6 +60,7 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
+        timetables=TimetableStore(db, notifier=notifier),
         creator=JobCreator(db, notifier=notifier),
         kinds=discover().kinds,
         version=build_info()["version"],

@@ -29,6 +29,7 @@ from ampd.jobs.states import (
     parse_states,
 )
 from ampd.jobs.store import JobStore
+from ampd.jobs.time_zones import load_zone, zone_data_version
 from ampd.jobs.timetable import Fired, fire_due_jobs, seconds_to_next_firing
 from ampd.jobs.timetable_store import TimetableStore
 from ampd.jobs.workers import Beat, WantedJob, WorkerIdentity, WorkerSession, WorkerStore, validate_node_id
@@ -86,6 +87,7 @@ __all__ = [
     "force_overdue_stops",
     "hold_lease",
     "lifecycle",
+    "load_zone",
     "note_success",
     "parse_schedule",
     "parse_states",
@@ -95,4 +97,5 @@ __all__ = [
     "seconds_to_next_firing",
     "to_request",
     "validate_node_id",
+    "zone_data_version",
 ]

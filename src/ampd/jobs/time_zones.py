@@ -7,6 +7,8 @@ from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
+from tzdata import IANA_VERSION
+
 from ampd.errors import AmpError, ErrorCode
 
 # Two changes of a zone's offset lie at least a week apart, in all zones since 1970 (measured).
@@ -34,6 +36,11 @@ def load_zone(name: str) -> ZoneInfo:
         )
     with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
+
+
+def zone_data_version() -> str:
+    """Return the release of the IANA time zones that are in use."""
+    return str(IANA_VERSION)
 
 
 def offset_at(zone: ZoneInfo, instant: datetime) -> timedelta:

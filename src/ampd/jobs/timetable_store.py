@@ -10,6 +10,7 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
+from ampd.jobs.models import Job
 from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.recurrence import Schedule
 from ampd.jobs.schedule_request import parse_schedule, refused, to_request
@@ -85,6 +86,20 @@ class TimetableStore:
         first = kept.first(start)
         most = count if kept.limit is None else min(count, kept.limit)
         return [] if first is None else [first, *islice(kept.times(first), most - 1)]
+
+    async def next_times(self, job: Job, *, count: int) -> list[datetime]:
+        """Return the next ``count`` times at which ``job`` fires; of a paused one, those after now."""
+        if not job.recurring or job.schedule is None:
+            waits = job.state in (JobState.SCHEDULED, JobState.PAUSED) and job.started_at is None
+            return [job.run_at] if waits else []
+        first = job.next_run_at
+        if job.state is JobState.PAUSED:
+            async with self._db.transaction() as connection:
+                first = job.schedule.next(await _now(connection))
+        if first is None:
+            return []
+        left = count if job.schedule.limit is None else job.schedule.limit - job.execution_count
+        return [first, *islice(job.schedule.times(first), min(count, left) - 1)] if left > 0 else []
 
 
 def _require_timely(row: Row) -> None:

@@ -149,6 +149,7 @@ async def get_revision_manifest(
         ErrorCode.ACTIVE_JOB_CONFLICT,
         ErrorCode.DEPENDENCY_NOT_FOUND,
         ErrorCode.DEPENDENCY_CYCLE,
+        ErrorCode.INVALID_SCHEDULE,
         ErrorCode.REQUEST_TOO_LARGE,
         bad_request=ErrorCode.PROVIDER_NOT_FOUND,
     ),

@@ -32,6 +32,7 @@ _THERE_ALREADY: dict[int | str, dict[str, Any]] = {
         ErrorCode.INVALID_JOB_INPUT,
         ErrorCode.DEPENDENCY_NOT_FOUND,
         ErrorCode.DEPENDENCY_CYCLE,
+        ErrorCode.INVALID_SCHEDULE,
         ErrorCode.JOB_CONFLICT,
         ErrorCode.ACTIVE_JOB_CONFLICT,
         ErrorCode.IDEMPOTENCY_KEY_REUSED,
