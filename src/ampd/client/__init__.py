@@ -29,7 +29,7 @@ from ampd.client._models import (
     Worker,
     WorkerInfo,
 )
-from ampd.client._options import VerifyMode
+from ampd.client._options import ScheduleOptions, VerifyMode
 from ampd.client._sync import Ampd
 from ampd.client._transport import DEFAULT_ADMIN_URL
 
@@ -52,6 +52,7 @@ __all__ = [
     "Progress",
     "Provider",
     "RegisteredDataset",
+    "ScheduleOptions",
     "TableProgress",
     "VerificationReport",
     "VerifyMode",

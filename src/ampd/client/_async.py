@@ -27,7 +27,7 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions, VerifyMode
+from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
 
 Json = dict[str, Any]
@@ -153,6 +153,7 @@ class AsyncDatasets:
         depends_on: Sequence[int | str] = (),
         retries: int | None = None,
         retry: RetryOptions | None = None,
+        schedule: ScheduleOptions | None = None,
     ) -> int:
         """Start the extraction of a dataset and return the id of its job.
 
@@ -171,6 +172,7 @@ class AsyncDatasets:
             "depends_on": list(depends_on) or None,
             "retries": retries,
             "retry": retry,
+            "schedule": _calls.schedule(schedule),
         }
         return await self._send(_calls.deploy_dataset(reference, options))
 

@@ -26,7 +26,7 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions, VerifyMode
+from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
 
 Json = dict[str, Any]
@@ -151,6 +151,7 @@ class Datasets:
         depends_on: Sequence[int | str] = (),
         retries: int | None = None,
         retry: RetryOptions | None = None,
+        schedule: ScheduleOptions | None = None,
     ) -> int:
         """Start the extraction of a dataset and return the id of its job.
 
@@ -158,7 +159,8 @@ class Datasets:
         ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
         have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
         ``retry`` says how long to wait between the tries. ``verify``: of which blocks what they commit to is
-        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full.
+        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full. ``schedule``: when it
+        runs; now, once, unless given.
         """
         options = {
             "end_block": end_block,
@@ -169,6 +171,7 @@ class Datasets:
             "depends_on": list(depends_on) or None,
             "retries": retries,
             "retry": retry,
+            "schedule": _calls.schedule(schedule),
         }
         return self._send(_calls.deploy_dataset(reference, options))
 
