@@ -13,7 +13,7 @@ from support.engine import Engine, worker_session
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
-_PASS_TIME: LiteralString = """
+PASS_TIME: LiteralString = """
 UPDATE jobs
 SET run_at = run_at - %(by)s, next_run_at = next_run_at - %(by)s, fires_after = fires_after - %(by)s,
     schedule = schedule || coalesce(
@@ -38,7 +38,7 @@ class Timetables(Engine):
         """Move everything that is kept of times into the past, as if so much time had passed."""
         parameters = {"by": timedelta(**ago)}
         async with self.db.transaction() as connection:
-            await connection.execute(_PASS_TIME, parameters)
+            await connection.execute(PASS_TIME, parameters)
             await connection.execute(
                 "UPDATE job_firings SET fire_time = fire_time - %(by)s, last_time = last_time - %(by)s", parameters
             )
