@@ -39,8 +39,9 @@ async def test_a_dataset_deployed_with_every_runs_again_and_adds_the_blocks_that
             _has_run(cluster, job_id, 1)
             lake.assert_whole(FIRST_BLOCK, FIRST_BLOCK + 11)
             node.head = chain.last_block
-            with psycopg.connect(database_url, autocommit=True) as connection:
-                connection.execute(PASS_TIME, {"by": timedelta(hours=1)})
+            with psycopg.connect(database_url) as connection:
+                for statement in PASS_TIME:
+                    connection.execute(statement, {"by": timedelta(hours=1)})
             _has_run(cluster, job_id, 2)
             lake.assert_whole(FIRST_BLOCK, chain.last_block)
             assert cluster.job(job_id)["next_run_at"] is not None

@@ -13,14 +13,17 @@ from support.engine import Engine, worker_session
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
-PASS_TIME: LiteralString = """
+PASS_TIME: tuple[LiteralString, ...] = (
+    "UPDATE job_firings SET fire_time = fire_time - %(by)s, last_time = last_time - %(by)s",
+    """
 UPDATE jobs
 SET run_at = run_at - %(by)s, next_run_at = next_run_at - %(by)s, fires_after = fires_after - %(by)s,
     schedule = schedule || coalesce(
         (SELECT jsonb_object_agg(key, value::timestamptz - %(by)s)
          FROM jsonb_each_text(schedule) WHERE key IN ('anchor', 'start_at', 'end_date')),
         '{}')
-"""
+""",
+)
 
 
 class Timetables(Engine):
@@ -38,10 +41,8 @@ class Timetables(Engine):
         """Move everything that is kept of times into the past, as if so much time had passed."""
         parameters = {"by": timedelta(**ago)}
         async with self.db.transaction() as connection:
-            await connection.execute(PASS_TIME, parameters)
-            await connection.execute(
-                "UPDATE job_firings SET fire_time = fire_time - %(by)s, last_time = last_time - %(by)s", parameters
-            )
+            for statement in PASS_TIME:
+                await connection.execute(statement, parameters)
 
     async def fire(self) -> Fired:
         """Look at the timetables once."""
