@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import JobState, RetryPolicy, TimetableStore, parse_schedule
+from ampd.jobs import JobState, RetryPolicy, TimetableStore, expire_firings, parse_schedule
 from ampd.jobs.time_zones import load_zone
 from ampd.metadata_db import EmbeddedPostgres
 from support.databases import fresh_database
@@ -28,7 +28,7 @@ def url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[s
 @pytest.fixture
 async def engine(url: str) -> AsyncIterator[Timetables]:
     async with timetables(url, RetryPolicy(initial_delay=3600, max_delay=7200)) as engine:
-        await engine.change("TRUNCATE jobs, job_attempts, job_events RESTART IDENTITY CASCADE")
+        await engine.change("TRUNCATE jobs, job_attempts, job_events, job_firings RESTART IDENTITY CASCADE")
         yield engine
 
 
@@ -352,3 +352,17 @@ async def test_a_schedule_that_would_never_run_is_refused(engine: Timetables) ->
     with pytest.raises(AmpError, match="end_date: no time of the schedule") as refused:
         await engine.recur(schedule={"end_date": await engine.now() - timedelta(days=1)})
     assert refused.value.code is ErrorCode.INVALID_SCHEDULE
+
+
+# --- what is kept
+
+
+async def test_what_was_kept_of_fire_times_goes_with_its_age_and_with_its_job(engine: Timetables) -> None:
+    old, young = await engine.recur("old"), await engine.recur("young")
+    await engine.fire_all()
+    await engine.change("UPDATE job_firings SET created_at = now() - interval '91 days' WHERE job_id = %s", old.id)
+    assert await expire_firings(engine.db, days=90) == 1
+    assert (len(await engine.firings(old.id)), len(await engine.firings(young.id))) == (0, 1)
+    await engine.store.request_stop(young.id, actor="operator")
+    assert await engine.store.delete(young.id, actor="operator")
+    assert await engine.firings(young.id) == []

@@ -61,7 +61,7 @@ class JobMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.admin = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
-        self.admin.execute("TRUNCATE jobs, job_attempts, workers, job_events RESTART IDENTITY CASCADE")
+        self.admin.execute("TRUNCATE jobs, job_attempts, workers, job_events, job_firings RESTART IDENTITY CASCADE")
         self.db = MetadataDb(self.url, max_connections=2)
         self._await(self.db.open())
         self.store = JobStore(self.db, lease_seconds=LEASE_SECONDS, stop_seconds=LEASE_SECONDS)

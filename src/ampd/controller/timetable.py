@@ -11,6 +11,7 @@ import structlog
 from ampd.errors import AmpError
 from ampd.jobs import JobAction, Notifier, fire_due_jobs, seconds_to_next_firing
 from ampd.jobs.notification import CHANNEL, PLACE
+from ampd.jobs.timetable import MOST_JOBS
 from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.listen import listen
 from ampd.tasks import cancel_all, wait_until
@@ -19,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _ACTOR = "timetable"
 _LONGEST_SLEEP_SECONDS = 1.0
+_HANDS = 2
 
 
 async def run_timetable(db: MetadataDb, notifier: Notifier, *, stop_seconds: float) -> None:
@@ -40,18 +42,29 @@ async def run_timetable(db: MetadataDb, notifier: Notifier, *, stop_seconds: flo
 
 
 async def _fire_all(db: MetadataDb, notifier: Notifier, stop_seconds: float) -> None:
-    while True:
-        fired = await fire_due_jobs(db, actor=_ACTOR, stop_seconds=stop_seconds)
-        if fired.begun:
-            notifier.hint(PLACE)
-            _log.info("timetable.fired", jobs=len(fired.begun))
-        for worker_id, job_id in fired.stopping:
-            notifier.hint(JobAction(worker_id, job_id, "STOP"))
-        if fired.ended:
-            notifier.hint(PLACE)
-            _log.info("timetable.over", job_ids=fired.ended)
-        if not fired.looked_at:
-            return
+    if await _fire_some(db, notifier, stop_seconds) >= MOST_JOBS:
+        # There is more: while the database writes one portion the next is being thought out.
+        await asyncio.gather(*(_fire_rest(db, notifier, stop_seconds) for _ in range(_HANDS)))
+    else:
+        await _fire_rest(db, notifier, stop_seconds)
+
+
+async def _fire_rest(db: MetadataDb, notifier: Notifier, stop_seconds: float) -> None:
+    while await _fire_some(db, notifier, stop_seconds):
+        pass
+
+
+async def _fire_some(db: MetadataDb, notifier: Notifier, stop_seconds: float) -> int:
+    fired = await fire_due_jobs(db, actor=_ACTOR, stop_seconds=stop_seconds)
+    if fired.begun:
+        notifier.hint(PLACE)
+        _log.info("timetable.fired", jobs=len(fired.begun))
+    for worker_id, job_id in fired.stopping:
+        notifier.hint(JobAction(worker_id, job_id, "STOP"))
+    if fired.ended:
+        notifier.hint(PLACE)
+        _log.info("timetable.over", job_ids=fired.ended)
+    return fired.looked_at
 
 
 async def _time_to_sleep(db: MetadataDb) -> float:

@@ -9,10 +9,10 @@ WITH given AS (
            least(extract(epoch FROM fired.at - r.fire_time) * 1000, 2147483647)
     FROM unnest(%(fired_job_ids)s::bigint[], %(fire_times)s::timestamptz[], %(outcomes)s::text[], %(last_times)s::timestamptz[],
                 %(times)s::integer[]) AS r (job_id, fire_time, outcome, last_time, times)
-    JOIN jobs j ON j.id = r.job_id
+    JOIN jobs j ON j.id = r.job_id AND j.id = ANY (%(job_ids)s::bigint[])
     LEFT JOIN LATERAL (SELECT j.execution_number + 1 AS number, clock_timestamp() AS at) fired ON r.outcome = 'FIRED'
     ON CONFLICT DO NOTHING
-    RETURNING job_id, fire_time, outcome
+    RETURNING job_id, fire_time, execution_number
 ), taken AS (
     UPDATE job_firings f
     SET outcome = 'FIRED', execution_number = j.execution_number + 1, fired_at = clock_timestamp(),
@@ -22,7 +22,8 @@ WITH given AS (
     WHERE f.job_id = given.job_id AND f.fire_time = given.queued_begin AND f.outcome = 'QUEUED'
     RETURNING f.job_id, f.fire_time
 ), begun AS (
-    SELECT job_id, fire_time FROM recorded WHERE outcome = 'FIRED' UNION ALL SELECT job_id, fire_time FROM taken
+    -- Of what is not NULL the planner expects most, of an outcome few: it would look through all of them for each job.
+    SELECT job_id, fire_time FROM recorded WHERE execution_number IS NOT NULL UNION ALL SELECT job_id, fire_time FROM taken
 ), job AS (
     UPDATE jobs
     SET next_run_at = given.next_run_at,
