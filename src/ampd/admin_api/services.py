@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.jobs import JobStore, WorkerStore
+from ampd.webhooks import WebhookStore
 
 # Who did it, in the history of a job.
 ACTOR = "admin-api"
@@ -24,6 +25,7 @@ class Services:
     datasets: DatasetStore
     providers: ProviderStore
     tables: TableStore
+    webhooks: WebhookStore
     version: str
 
 
