@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -157,6 +158,17 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError:
+            raise ValueError(
+                "must be networks such as 127.0.0.0/8, fd00::/8 or 10.1.2.3/32, no host bits set"
+            ) from None
+    return texts
+
+
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
@@ -231,6 +243,14 @@ class RetentionConfig(_Section):
     terminal_job_days: Days = 0.0
 
 
+class WebhooksConfig(_Section):
+    """Where webhooks may go beside the public internet, how many at once, and how long their log is kept."""
+
+    allowed_networks: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
+    max_in_flight: Count = 8
+    log_days: Days = 30.0
+
+
 class Config(BaseSettings):
     """All settings. Directories are absolute paths, or URLs of object stores as given. Made by :func:`load_config`."""
 
@@ -253,6 +273,7 @@ class Config(BaseSettings):
     writer: WriterConfig = WriterConfig()
     object_store: ObjectStoreConfig = ObjectStoreConfig()
     retention: RetentionConfig = RetentionConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())

@@ -12,6 +12,7 @@ from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import Kind
 from ampd.jobs import JobCreator, JobStore, WorkerStore
+from ampd.webhooks import WebhookStore
 
 # Who did it, in the history of a job.
 ACTOR = "admin-api"
@@ -30,6 +31,7 @@ class Services:
     tables: TableStore
     creator: JobCreator
     kinds: Mapping[str, Kind]
+    webhooks: WebhookStore
     version: str
 
 

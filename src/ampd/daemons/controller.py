@@ -8,7 +8,7 @@ import structlog
 
 from ampd.admin_api import Services, create_app, serve_admin_api
 from ampd.config import Config, split_address
-from ampd.controller import run_placement, run_rescue, run_retention
+from ampd.controller import run_placement, run_rescue, run_retention, run_webhooks
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
 from ampd.daemons.stores import open_store
@@ -17,6 +17,7 @@ from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import discover
 from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, WorkerStore
 from ampd.metadata_db import MetadataDb
+from ampd.webhooks import AddressRules, WebhookStore
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +47,12 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
             run_placement(db, notifier, lease_seconds=lease_seconds),
             run_rescue(db, notifier, lease_seconds=lease_seconds),
             run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
+            run_webhooks(
+                db,
+                AddressRules.of(config.webhooks.allowed_networks),
+                in_flight=config.webhooks.max_in_flight,
+                log_days=config.webhooks.log_days,
+            ),
         )
     finally:
         await db.close()
@@ -61,5 +68,6 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         tables=TableStore(db),
         creator=JobCreator(db, notifier=notifier),
         kinds=discover().kinds,
+        webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
         version=build_info()["version"],
     )
