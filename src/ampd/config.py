@@ -251,6 +251,12 @@ class WebhooksConfig(_Section):
     log_days: Days = 30.0
 
 
+class HttpJobsConfig(_Section):
+    """Where jobs of kind ``http`` may go beside the public internet."""
+
+    allowed_networks: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
+
+
 class Config(BaseSettings):
     """All settings. Directories are absolute paths, or URLs of object stores as given. Made by :func:`load_config`."""
 
@@ -274,6 +280,7 @@ class Config(BaseSettings):
     object_store: ObjectStoreConfig = ObjectStoreConfig()
     retention: RetentionConfig = RetentionConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    http_jobs: HttpJobsConfig = HttpJobsConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())

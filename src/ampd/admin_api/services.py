@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.handlers import Kind
+from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, WorkerStore
 from ampd.webhooks import WebhookStore
 
@@ -30,7 +30,7 @@ class Services:
     providers: ProviderStore
     tables: TableStore
     creator: JobCreator
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, InputKind]
     webhooks: WebhookStore
     version: str
 

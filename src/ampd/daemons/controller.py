@@ -15,6 +15,7 @@ from ampd.daemons.stores import open_store
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import discover
+from ampd.handlers.http_input import HTTP
 from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.webhooks import AddressRules, WebhookStore
@@ -67,7 +68,7 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
         creator=JobCreator(db, notifier=notifier),
-        kinds=discover().kinds,
+        kinds={HTTP.name: HTTP, **discover().kinds},
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
         version=build_info()["version"],
     )
