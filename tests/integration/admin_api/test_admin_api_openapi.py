@@ -13,7 +13,7 @@ from ampd.admin_api.openapi import specification_text
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
     "/healthz": {"get"},
-    "/jobs": {"get", "delete"},
+    "/jobs": {"get", "post", "delete"},
     "/jobs/{id}": {"get", "delete"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
