@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.telemetry.logs import redact_text
@@ -158,6 +158,13 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _texts(value: Any) -> Any:
+    """Take a list of texts also as one text with commas, or as JSON: in the environment there is no other way."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part.strip()]
+
+
 def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         try:
@@ -173,6 +180,7 @@ Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_n
 Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
 Directory = Annotated[str, AfterValidator(_directory)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_texts), AfterValidator(_networks)]
 
 
 class _Section(BaseModel):
@@ -246,7 +254,7 @@ class RetentionConfig(_Section):
 class WebhooksConfig(_Section):
     """Where webhooks may go beside the public internet, how many at once, and how long their log is kept."""
 
-    allowed_networks: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
+    allowed_networks: Networks = ()
     max_in_flight: Count = 8
     log_days: Days = 30.0
 
@@ -254,7 +262,7 @@ class WebhooksConfig(_Section):
 class HttpJobsConfig(_Section):
     """Where jobs of kind ``http`` may go beside the public internet."""
 
-    allowed_networks: Annotated[tuple[str, ...], AfterValidator(_networks)] = ()
+    allowed_networks: Networks = ()
 
 
 class Config(BaseSettings):

@@ -86,7 +86,7 @@ async def _head_of(response: httpx.Response) -> str:
     head = bytearray()
     try:
         async with asyncio.timeout(_HEAD_SECONDS):
-            async for chunk in response.aiter_raw(HEAD_BYTES):
+            async for chunk in response.aiter_raw():
                 head += chunk
                 if len(head) >= HEAD_BYTES:
                     break

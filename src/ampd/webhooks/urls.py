@@ -33,7 +33,7 @@ def _parsed(text: str) -> httpx.URL:
     if re.search(r"[\s\x00-\x1f\x7f\\\ud800-\udfff]", text):
         raise _invalid("url: has spaces, control characters or backslashes in it")
     try:
-        url = httpx.URL(text)
+        url = httpx.URL(str(httpx.URL(text)))  # twice: the first one does not know the usual port of HTTPS://
         host = url.raw_host
     except (httpx.InvalidURL, ValueError):
         raise _invalid("url: is no URL; want one such as https://example.com/hooks") from None

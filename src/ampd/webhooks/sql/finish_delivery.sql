@@ -18,8 +18,8 @@ WITH tried AS (
         LIMIT 1
     )
 ), answering AS (
-    UPDATE webhooks w SET failing_since = NULL, last_failure_at = NULL, resume_at = NULL
+    UPDATE webhooks w SET failing_since = NULL, last_failure_at = NULL
     FROM tried t
-    WHERE w.id = t.webhook_id AND t.status = 'DELIVERED' AND (w.failing_since IS NOT NULL OR w.resume_at IS NOT NULL)
+    WHERE w.id = t.webhook_id AND t.status = 'DELIVERED' AND w.failing_since IS NOT NULL
 )
 SELECT id, webhook_id FROM tried

@@ -1,12 +1,12 @@
 -- An endpoint has failed once more. It is disabled when it is gone, or when there was nothing but failures for long; a pause longer than the
--- longest between two tries begins the count anew.
+-- longest between two tries begins the count anew. The reason is told once.
 WITH counted AS (
-    SELECT id, CASE WHEN coalesce(last_failure_at > now() - make_interval(secs => %(streak_gap_seconds)s), false)
+    SELECT id, enabled, CASE WHEN coalesce(last_failure_at > now() - make_interval(secs => %(streak_gap_seconds)s), false)
                     THEN coalesce(failing_since, now()) ELSE now() END AS since
     FROM webhooks WHERE id = %(webhook_id)s
     FOR NO KEY UPDATE
 ), judged AS (
-    SELECT id, since, CASE WHEN %(gone)s THEN 'GONE'
+    SELECT id, enabled AS was_enabled, since, CASE WHEN %(gone)s THEN 'GONE'
                            WHEN since <= now() - make_interval(secs => %(disable_after_seconds)s) THEN 'FAILING' END AS reason
     FROM counted
 ), changed AS (
@@ -20,6 +20,6 @@ WITH counted AS (
         updated_at = CASE WHEN w.enabled AND j.reason IS NOT NULL THEN now() ELSE w.updated_at END
     FROM judged j
     WHERE w.id = j.id
-    RETURNING w.id, j.reason
+    RETURNING w.id, CASE WHEN j.was_enabled THEN j.reason END AS reason
 )
 SELECT id AS webhook_id, reason FROM changed
