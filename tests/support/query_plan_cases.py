@@ -210,7 +210,7 @@ async def getting_on_with_a_job(engine: Engine) -> None:
 
 
 @reads(
-    transition=TRANSITION * 3, share_dependency_graph=0, lock_dependents=18, release_dependents=60, keep_results=8 * 3
+    transition=TRANSITION * 4, share_dependency_graph=0, lock_dependents=18, release_dependents=60, keep_results=8 * 3
 )
 async def completing_three_jobs_with_results(engine: Engine) -> None:
     leased, leases = engine.leased, [lease_of(job_id) for job_id in RUNNING[:3]]
