@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from aiohttp import web
 
 import ampd.controller.webhooks
 from ampd.errors import ErrorCode
-from ampd.metadata_db import MetadataDb
+from ampd.metadata_db import EmbeddedPostgres, MetadataDb, Row
 from ampd.webhook_signature import key_of, secret_of
 from ampd.webhooks import (
     DeliveryStatus,
@@ -24,6 +24,7 @@ from ampd.webhooks import (
     finish_delivery,
 )
 from ampd.webhooks.schedule import DELAYS, MOST_ATTEMPTS
+from support.databases import empty, fresh_database
 from support.engine import SECONDS, Engine, worker_session
 from support.receivers import Receiver, distinct, receiver
 from support.webhook_scene import DAY, LOCAL, OWN_SECRET, Scene
@@ -36,6 +37,18 @@ LIFE = ["job.scheduled", "job.started", "job.completed"]
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ampd.controller.webhooks, "_INTERVAL_SECONDS", 0.02)
+
+
+@pytest.fixture(scope="module")
+def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(shared_url: str) -> str:
+    empty(shared_url)
+    return shared_url
 
 
 @pytest.fixture
@@ -425,7 +438,31 @@ async def test_a_test_message_waits_for_nothing_and_a_disabled_endpoint_gets_non
 async def send(delivery: LeasedDelivery) -> None:
     """What a controller does with a lease before it notes the outcome."""
     headers = ampd.controller.webhooks.signature_headers(
-        delivery.keys, delivery.message_id, int(delivery.now), delivery.body
+        delivery.keys, delivery.message_id, int(delivery.now), delivery.body()
     )
     async with Sender(LOCAL) as sender:
-        assert (await sender.send(delivery.url, headers, delivery.body)).taken
+        assert (await sender.send(delivery.url, headers, delivery.body())).taken
+
+
+async def test_a_message_that_cannot_be_made_counts_its_tries_and_holds_nothing_else_up(
+    scene: Scene, there: Receiver
+) -> None:
+    webhook = await scene.webhook(there.url)
+    await scene.job("broken")
+    await scene.engine.change("UPDATE webhook_deliveries SET job = job - 'run_at_ms'")
+    healthy = await scene.job("healthy")
+    async with scene.delivering():
+        await there.count(1)
+        row = await until_row(
+            scene, "SELECT status, attempts, error FROM webhook_deliveries WHERE attempts > 0 AND id = 1"
+        )
+    assert there.events(healthy) == ["job.scheduled"]
+    assert (row["status"], row["attempts"], row["error"]["error_code"]) == ("PENDING", 1, "INTERNAL_ERROR")
+    assert webhook.id == 1
+
+
+async def until_row(scene: Scene, query: LiteralString) -> Row:
+    async with asyncio.timeout(SECONDS):
+        while (row := await scene.db.fetch_one(query)) is None:
+            await asyncio.sleep(0.01)
+    return row

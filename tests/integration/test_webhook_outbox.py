@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.states import JobState
-from ampd.metadata_db import MetadataDb
-from ampd.webhooks import WebhookFilters, expire_deliveries
+from ampd.metadata_db import EmbeddedPostgres, MetadataDb, sql
+from ampd.webhooks import DeliveryStatus, Outcome, WebhookFilters, expire_deliveries, finish_delivery
 from ampd.webhooks.outbox import claim_deliveries
-from support.engine import FATAL, TRANSIENT, Engine, worker_session
+from support.databases import empty, fresh_database
+from support.engine import FATAL, TRANSIENT, Engine, row_holder, worker_session
 from support.webhook_scene import DAY, Scene
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 URL = "https://example.com/hooks"
+
+
+@pytest.fixture(scope="module")
+def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(shared_url: str) -> str:
+    empty(shared_url)
+    return shared_url
 
 
 @pytest.fixture
@@ -193,3 +208,23 @@ async def test_a_claim_passes_over_what_stands_behind_others_and_does_not_look_a
         "SELECT count(*) AS n FROM webhook_deliveries WHERE status = 'PENDING' AND next_attempt_at > now()"
     )
     assert waiting == {"n": 1200}
+
+
+async def test_what_is_put_off_in_the_moment_in_which_its_predecessor_ends_is_not_forgotten(
+    scene: Scene, database_url: str
+) -> None:
+    webhook = await scene.webhook(URL)
+    await scene.live(await scene.job())
+    (first,) = (await claim_deliveries(scene.db, limit=9, per_endpoint=9)).deliveries
+    async with await psycopg.AsyncConnection.connect(database_url) as other, row_holder(database_url) as watcher:
+        # A claim of another controller has begun: it has seen that the first one is on its way.
+        await other.execute(sql("webhooks", "lock_endpoint"), {"webhook_id": webhook.id})
+        ending = asyncio.create_task(finish_delivery(scene.db, first, Outcome(DeliveryStatus.DELIVERED, 1)))
+        await watcher.until_waiting(ending)
+        await other.execute(
+            "UPDATE webhook_deliveries SET next_attempt_at = now() + interval '1 hour' WHERE id > %s", [first.id]
+        )
+        await other.commit()
+        await ending
+    (second,) = (await claim_deliveries(scene.db, limit=9, per_endpoint=9)).deliveries
+    assert second.id == (await scene.log(webhook))[1].id

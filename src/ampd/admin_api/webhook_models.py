@@ -207,7 +207,7 @@ class WebhookBody(BaseModel):
     disabled_at_ms: int | None
     failing_since: Timestamp | None = Field(description="since when there was nothing but failures")
     failing_since_ms: int | None
-    pending: int = Field(description="how many messages wait, or are on their way")
+    pending: int = Field(description="how many messages wait, or are on their way; 10000: or more")
     rotation_ends_at: Timestamp | None = Field(description="until when an earlier secret signs, too")
     rotation_ends_at_ms: int | None
     created_at: Timestamp

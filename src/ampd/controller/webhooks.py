@@ -104,12 +104,16 @@ class Deliverer:
             return
         # The database's clock, as of now: receivers refuse messages of another time.
         now = delivery.now + began_at - leased_at
-        headers = signature_headers(delivery.keys, delivery.message_id, int(now), delivery.body)
         answer, failure = None, None
         try:
-            answer = await self._sender.send(delivery.url, headers, delivery.body)
+            body = delivery.body()
+            headers = signature_headers(delivery.keys, delivery.message_id, int(now), body)
+            answer = await self._sender.send(delivery.url, headers, body)
         except AmpError as error:
             failure = error
+        except Exception:  # a defect of ours: it counts as a try, or this message would come back for ever
+            _log.exception("webhook.crashed", webhook_id=delivery.webhook_id, delivery_id=delivery.id)
+            failure = AmpError(ErrorCode.INTERNAL_ERROR, "a defect; the controller's log has it")
         outcome = _outcome(delivery, answer, failure, now=now, duration_ms=round(1000 * (time.monotonic() - began_at)))
         await self._note(delivery, outcome)
 

@@ -57,7 +57,8 @@ def _list(values: tuple[str, ...] | None) -> list[str] | None:
 class Webhook:
     """An endpoint. ``disabled_reason``: OPERATOR, GONE (it answered 410) or FAILING (for five days).
 
-    ``pending`` counts the messages that wait; ``rotation_ends_at`` is when an earlier secret ceases to sign.
+    ``pending`` counts the messages that wait, up to 10,000; ``rotation_ends_at`` is when an earlier secret ceases to
+    sign.
     """
 
     id: int

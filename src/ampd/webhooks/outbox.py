@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -26,7 +26,7 @@ _BATCH: Final = 5000
 @dataclass(frozen=True)
 class LeasedDelivery:
     """A message that this process sends now. ``now`` is the database's clock (seconds since 1970) at the lease;
-    ``keys`` sign it, the newest first.
+    ``keys`` sign it, the newest first; ``kept`` is what the outbox has of the event.
     """
 
     id: int
@@ -35,9 +35,13 @@ class LeasedDelivery:
     attempts: int
     url: str
     message_id: str
-    body: bytes
     now: float
-    keys: tuple[bytes, ...]
+    keys: tuple[bytes, ...] = field(repr=False)
+    kept: Row = field(repr=False)
+
+    def body(self) -> bytes:
+        """Return what is sent, the same for every try."""
+        return body_of(payload_of(self.kept))
 
     def without_secrets(self, text: str) -> str:
         """Return ``text`` without the secrets of the endpoint: a receiver knows them, and may say them."""
@@ -95,7 +99,7 @@ async def claim_deliveries(db: MetadataDb, *, limit: int, per_endpoint: int) -> 
 
 def _leased(row: Row) -> LeasedDelivery:
     plain = {name: row[name] for name in ("id", "webhook_id", "lease_epoch", "attempts", "url", "message_id", "now")}
-    return LeasedDelivery(**plain, body=body_of(payload_of(row)), keys=tuple(row["keys"]))
+    return LeasedDelivery(**plain, keys=tuple(row["keys"]), kept=row)
 
 
 async def finish_delivery(db: MetadataDb, delivery: LeasedDelivery, outcome: Outcome) -> str | None:
@@ -118,6 +122,7 @@ async def finish_delivery(db: MetadataDb, delivery: LeasedDelivery, outcome: Out
         "streak_gap_seconds": STREAK_GAP_SECONDS,
     }
     async with db.transaction() as connection:
+        await connection.execute(sql("webhooks", "lock_endpoint"), failure)
         noted = await (await connection.execute(sql("webhooks", "finish_delivery"), parameters)).fetchone()
         if noted is None or outcome.status is DeliveryStatus.DELIVERED:
             return None

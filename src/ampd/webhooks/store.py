@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -55,29 +56,32 @@ class WebhookStore:
 
         :raises AmpError: INVALID_WEBHOOK.
         """
-        url = checked_url(settings.url, self._rules)
-        known = await self._db.fetch_one(sql("webhooks", "list_webhooks"), {"webhook_id": None, "url": url})
-        if known is None:
-            try:
-                webhook, created = await self.create(settings, secret=secret)
-            except AmpError as error:
-                if error.code is ErrorCode.WEBHOOK_CONFLICT:  # somebody was quicker
-                    return await self.put(settings, secret=secret)
-                raise
-            return webhook, created, True
-        fresh = await self._replace(known["id"], settings, secret)
-        return await self.get(known["id"]), fresh, False
-
-    async def _replace(self, webhook_id: int, settings: WebhookSettings, secret: str | None) -> str | None:
-        parameters = self._parameters(settings)
+        wanted = replace(settings, url=checked_url(settings.url, self._rules))
         key = None if secret is None else _key(secret)
+        while True:
+            parameters = {"webhook_id": None, "url": wanted.url}
+            known = await self._db.fetch_one(sql("webhooks", "list_webhooks"), parameters)
+            try:
+                if known is None:
+                    webhook, created = await self.create(settings, secret=secret)
+                    return webhook, created, True
+                is_new_key = await self._replace(known["id"], wanted, key)
+                return await self.get(known["id"]), secret_of(key) if key and is_new_key else None, False
+            except AmpError as error:  # somebody was quicker: added it, or took it away
+                if error.code not in {ErrorCode.WEBHOOK_CONFLICT, ErrorCode.WEBHOOK_NOT_FOUND}:
+                    raise
+
+    async def _replace(self, webhook_id: int, wanted: WebhookSettings, key: bytes | None) -> bool:
+        """Write what differs; tell whether the key does."""
         async with self._db.transaction() as connection:
             current = await _lock(connection, webhook_id)
-            await connection.execute(sql("webhooks", "update_webhook"), {**parameters, "webhook_id": webhook_id})
-            if key is None or key == current["key"]:
-                return None
-            await _replace_key(connection, webhook_id, key, DEFAULT_OVERLAP_SECONDS)
-        return secret_of(key)
+            if (await _settings(connection, webhook_id)) != wanted:
+                parameters = {**wanted.parameters(), "webhook_id": webhook_id}
+                await connection.execute(sql("webhooks", "update_webhook"), parameters)
+            is_new_key = key is not None and key != current["key"]
+            if key is not None and is_new_key:
+                await _replace_key(connection, webhook_id, key, DEFAULT_OVERLAP_SECONDS)
+        return is_new_key
 
     async def list_all(self) -> list[Webhook]:
         """Return all endpoints, the oldest first."""
@@ -229,6 +233,11 @@ async def _lock(connection: Connection, webhook_id: int) -> Row:
     if row is None:
         raise _not_found(webhook_id)
     return row
+
+
+async def _settings(connection: Connection, webhook_id: int) -> WebhookSettings:
+    found = await connection.execute(sql("webhooks", "list_webhooks"), {"webhook_id": webhook_id, "url": None})
+    return webhook_from_row((await found.fetchall())[0]).settings
 
 
 async def _replace_key(connection: Connection, webhook_id: int, key: bytes, overlap_seconds: float) -> None:

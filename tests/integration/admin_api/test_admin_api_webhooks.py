@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from admin_api_cluster import Cluster, error
 import ampd.controller.webhooks
 from ampd.client import Ampd, ApiError, AsyncAmpd
 from ampd.controller.webhooks import Deliverer
+from ampd.metadata_db import EmbeddedPostgres
 from ampd.tasks import cancel_all
 from ampd.webhook_signature import key_of, secret_of
 from ampd.webhooks import AddressRules, Sender
 from support.ampctl import run
+from support.databases import empty, fresh_database
 from support.receivers import Receiver, receiver
 
 OWN = "webhook-secret-key"
@@ -33,6 +35,18 @@ async def create(cluster: Cluster, **changes: Any) -> dict[str, Any]:
     answer = await cluster.api.post("/webhooks", json=SEED | changes)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
+
+
+@pytest.fixture(scope="module")
+def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(shared_url: str) -> str:
+    empty(shared_url)
+    return shared_url
 
 
 @pytest.fixture
@@ -97,6 +111,7 @@ async def test_the_seeds_set_webhook_is_idempotent_by_its_url(cluster: Cluster) 
     assert "secret" not in again.json()
     assert again.json()["id"] == first.json()["id"]
     assert again.json()["rotation_ends_at"] is None
+    assert again.json()["updated_at_ms"] == first.json()["updated_at_ms"]
     # What is not said has its default; another secret replaces the old one, which signs for a day more.
     await cluster.api.patch(f"/webhooks/{first.json()['id']}", json={"enabled": False, "description": "x"})
     other = (await cluster.api.put("/webhooks/by-url", json={"url": URL, "secret": OWN + "2"})).json()

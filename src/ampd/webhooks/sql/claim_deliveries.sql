@@ -40,7 +40,7 @@ WITH endpoint AS (
 ), put_off AS (
     UPDATE webhook_deliveries d SET next_attempt_at = greatest(due.head_at, now() + interval '1 second')
     FROM due
-    WHERE d.id = due.id AND due.head_id IS NOT NULL
+    WHERE d.id = ANY (ARRAY(SELECT id FROM due WHERE head_id IS NOT NULL)) AND d.id = due.id
     RETURNING d.id
 )
 SELECT counted.put_off, extract(epoch FROM now())::float8 AS now, c.id, c.webhook_id, c.message_id, c.job_id, c.event_id, c.sequence, c.event,

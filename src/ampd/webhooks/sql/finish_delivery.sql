@@ -1,4 +1,4 @@
--- The outcome of one try, under its lease; no row when another has taken the delivery over. No delay: the delivery has ended.
+-- The outcome of one try, under its lease and with the endpoint locked; no row when another has taken the delivery over. No delay: the delivery has ended.
 WITH tried AS (
     UPDATE webhook_deliveries
     SET status = %(status)s, attempts = attempts + 1, leased_until = NULL,
