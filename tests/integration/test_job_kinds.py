@@ -206,8 +206,10 @@ async def test_an_attempt_that_was_taken_away_leaves_no_result(engine: Engine) -
     (old,) = await engine.start(job.id)
     assert await engine.leased.hand_back(old)
     (new,) = await engine.start(job.id)
-    stale, current = await asyncio.gather(
-        engine.leased.complete(old, Completed("stale")), engine.leased.complete(new, Completed("current"))
+    assert not await engine.leased.complete(old, Completed("stale"))
+    assert (await engine.store.get(job.id)).result is None
+    current, stale = await asyncio.gather(
+        engine.leased.complete(new, Completed("current")), engine.leased.complete(old, Completed("stale"))
     )
     assert (stale, current) == (False, True)
     assert (await engine.store.get(job.id)).result == "current"
