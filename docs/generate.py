@@ -218,7 +218,8 @@ def _properties(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 
 def _type(node: Mapping[str, Any]) -> str:
-    kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "object": "table"}
+    kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
+    kinds |= {"object": "table", "array": "list"}
     choices = [choice for choice in node.get("anyOf", [node]) if choice["type"] != "null"]
     words = kinds[choices[0]["type"]]
     limits = {"exclusiveMinimum": "above", "gt": "above", "minimum": "from", "maximum": "to"}

@@ -91,9 +91,10 @@ def reads(**most_rows: int) -> Callable[[Callable[[Engine], Awaitable[Any]]], Ca
 
 # Placement.
 
-# Of each lane (priority and selector) with due jobs for a free worker at most as many are read as there are free slots.
-LANES = 40
-PLACE = {"lock_placement": 0, "list_free_workers": WORKERS_AND_HELD, "list_due_jobs": 6 * FREE + 3 * LANES}
+# Of each lane (priority, selector and kind) with due jobs for a free worker at most as many are read as there are free
+# slots. Before that, for each lane, free workers until one fits.
+LANES = 60
+PLACE = {"lock_placement": 0, "list_free_workers": WORKERS_AND_HELD, "list_due_jobs": 9 * FREE + 3 * LANES}
 
 
 @reads(**PLACE, assign_jobs=ASSIGN * FREE)
@@ -209,11 +210,11 @@ async def getting_on_with_a_job(engine: Engine) -> None:
 
 
 @reads(
-    transition=TRANSITION * 3, share_dependency_graph=0, lock_dependents=18, release_dependents=60, keep_results=8 * 3
+    transition=TRANSITION * 4, share_dependency_graph=0, lock_dependents=18, release_dependents=60, keep_results=8 * 3
 )
 async def completing_three_jobs_with_results(engine: Engine) -> None:
-    leases = [lease_of(job_id) for job_id in RUNNING[:3]]
-    assert all(await asyncio.gather(*(engine.leased.complete(each, Completed({"n": 1})) for each in leases)))
+    leased, leases = engine.leased, [lease_of(job_id) for job_id in RUNNING[:3]]
+    assert all(await asyncio.gather(*(leased.complete(each, Completed({"n": 1})) for each in leases)))
 
 
 @reads(describe_attempt=6, save_checkpoint=3)

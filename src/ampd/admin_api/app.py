@@ -18,6 +18,7 @@ from ampd.admin_api.routes import (
     manifests,
     providers,
     timetable,
+    webhooks,
     workers,
 )
 from ampd.admin_api.services import Services
@@ -50,7 +51,8 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for noun in (health, job_creation, job_operations, jobs, timetable, workers, datasets, manifests, providers):
+    nouns = (health, job_creation, job_operations, jobs, timetable, workers, datasets, manifests, providers, webhooks)
+    for noun in nouns:
         app.include_router(noun.router)
     install_error_handlers(app)
     app.add_middleware(RequestGuard)

@@ -10,8 +10,9 @@ from fastapi import Depends, Request
 
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.handlers import Kind
+from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
+from ampd.webhooks import WebhookStore
 
 # Who did it, in the history of a job.
 ACTOR = "admin-api"
@@ -30,7 +31,8 @@ class Services:
     tables: TableStore
     creator: JobCreator
     timetables: TimetableStore
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, InputKind]
+    webhooks: WebhookStore
     version: str
 
 

@@ -28,6 +28,7 @@ from ampd.client._models import (
 )
 from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
+from ampd.client._webhooks import Webhook, Webhooks
 
 Json = dict[str, Any]
 POLL_SECONDS = 1.0
@@ -66,6 +67,13 @@ class Jobs:
     def stop(self, job_id: int) -> Job:
         """Ask for the end of a job, and return the job; see :meth:`wait` for the end itself."""
         return self._send(_calls.stop_job(job_id))
+
+    def set_webhook(self, *, url: str, events: Sequence[str] | None = None, secret: str | None = None) -> Webhook:
+        """Tell ``url`` of what happens to jobs: of all ``events`` unless named. The same call again changes nothing.
+
+        More can be said with the resource ``webhooks``.
+        """
+        return Webhooks(self._send).set(url, events=events, secret=secret)
 
     def delete(self, job_id: int) -> None:
         """Remove a job that has ended; one that does not exist is a success too."""
@@ -280,6 +288,7 @@ class Ampd:
         self.datasets = Datasets(self._transport.send)
         self.manifests = Manifests(self._transport.send)
         self.providers = Providers(self._transport.send)
+        self.webhooks = Webhooks(self._transport.send)
 
     def __enter__(self) -> Ampd:
         return self

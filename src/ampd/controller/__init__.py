@@ -6,5 +6,6 @@ from ampd.controller.placement import run_placement
 from ampd.controller.rescue import run_rescue
 from ampd.controller.retention import run_retention
 from ampd.controller.timetable import run_timetable
+from ampd.controller.webhooks import run_webhooks
 
-__all__ = ["run_placement", "run_rescue", "run_retention", "run_timetable"]
+__all__ = ["run_placement", "run_rescue", "run_retention", "run_timetable", "run_webhooks"]

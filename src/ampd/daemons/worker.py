@@ -33,10 +33,13 @@ from ampd.extraction import (
 )
 from ampd.extraction.sources import open_source
 from ampd.handlers import TypedHandler, discover
+from ampd.handlers.http_call import USER_AGENT, http_kind
 from ampd.jobs import AttemptStore, JobHandler, LeasedJobs, Notifier, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.tasks import cancel_all
+from ampd.webhooks import AddressRules
+from ampd.webhooks.guarded import GuardedHttp
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
 
 _log = structlog.get_logger(__name__)
@@ -66,6 +69,7 @@ async def run_worker(
     keep_memory_for_columns()
     lake = open_store(config, config.data_dir)
     db = await open_metadata_db(config)
+    http = GuardedHttp(AddressRules.of(config.http_jobs.allowed_networks), user_agent=USER_AGENT)
     sweeping = asyncio.create_task(sweep_lake(lake))
     # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="columns") as executor:
@@ -79,7 +83,7 @@ async def run_worker(
             node = WorkerNode(
                 db,
                 worker,
-                _handlers(db, parts, opened, held, leased_jobs),
+                _handlers(db, parts, opened, held, leased_jobs, http=http),
                 leased_jobs,
                 _settings(config, drain_timeout_seconds),
                 info=dict(build_info()),
@@ -92,11 +96,18 @@ async def run_worker(
             await node.run(stop)
         finally:
             await cancel_all([sweeping])
+            await http.close()
             await db.close()
 
 
 def _handlers(
-    db: MetadataDb, parts: Parts, opened: OpenExtractions, held: HeldRanges, leased_jobs: LeasedJobs
+    db: MetadataDb,
+    parts: Parts,
+    opened: OpenExtractions,
+    held: HeldRanges,
+    leased_jobs: LeasedJobs,
+    *,
+    http: GuardedHttp,
 ) -> dict[str, JobHandler]:
     """Return the handlers of this worker by kind: ampd's own, and those that installed packages bring."""
     attempts = AttemptStore(db)
@@ -106,6 +117,7 @@ def _handlers(
             db=db, datasets=parts.datasets, leased_jobs=leased_jobs, lake=parts.lake, executor=parts.executor
         ),
         "compaction": CompactionHandler(parts, held, attempts, leased_jobs),
+        "http": TypedHandler(http_kind(http), attempts, leased_jobs),
     }
     for kind in discover().kinds.values():
         _log.info("handler.loaded", kind=kind.name, source=kind.source)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ampd.handlers.context import HandlerContext, JobStoppedError
 from ampd.handlers.discovery import ENTRY_POINT_GROUP, RESERVED_KINDS, Discovered, FailedHandler, discover
-from ampd.handlers.kinds import FatalError, Kind, RecoverableError, kind_of
+from ampd.handlers.kinds import FatalError, InputKind, Kind, RecoverableError, kind_of
 from ampd.handlers.secrets import hide_by_names
 from ampd.handlers.typed import TypedHandler
 
@@ -27,6 +27,7 @@ __all__ = [
     "FailedHandler",
     "FatalError",
     "HandlerContext",
+    "InputKind",
     "JobStoppedError",
     "Kind",
     "RecoverableError",

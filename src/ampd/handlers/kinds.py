@@ -6,7 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -47,12 +47,13 @@ class FatalError(AmpError):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of jobs: its ``name``, the model of its input, what runs with that, and where it comes from."""
+class InputKind:
+    """What is known of a kind of jobs where they are created: its ``name``, the model of its input, and where it comes
+    from.
+    """
 
     name: str
     input_model: type[BaseModel]
-    run: Run
     source: str = "ampd"
 
     def read(self, content: Mapping[str, Any]) -> BaseModel:
@@ -80,6 +81,13 @@ class Kind:
         return shown, secrets
 
 
+@dataclass(frozen=True)
+class Kind(InputKind):
+    """A kind of jobs, with what runs them."""
+
+    run: Run = field(kw_only=True)
+
+
 def kind_of(name: str, handler: object, *, source: str) -> Kind:
     """Return the kind that runs ``handler``, as an entry point names it.
 
@@ -99,7 +107,7 @@ def kind_of(name: str, handler: object, *, source: str) -> Kind:
     model = hints.get(required[0].name)
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         raise TypeError(f"want a pydantic model as the type of its first parameter, {required[0].name!r}")
-    return Kind(name, model, run, source)
+    return Kind(name, model, source, run=run)
 
 
 def _sentences(details: list[ErrorDetails]) -> str:

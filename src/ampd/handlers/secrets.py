@@ -27,11 +27,14 @@ class PartlySecretStr(SecretStr):
 
 def split(content: Any, plain: Any) -> tuple[Any, list[tuple[Path, str]]]:
     """Return ``plain``, the JSON form of ``content``, without its secrets, and these, each with its path."""
-    secrets = list(_secrets_in(content, ()))
-    shown = deepcopy(plain)
-    for path, secret in secrets:
-        shown = _replaced(shown, path, secret.shown() if isinstance(secret, PartlySecretStr) else HIDDEN)
-    return shown, [(path, secret.get_secret_value()) for path, secret in secrets]
+    shown, secrets = deepcopy(plain), []
+    for path, secret in _secrets_in(content, ()):
+        value = secret.get_secret_value()
+        visible = secret.shown() if isinstance(secret, PartlySecretStr) else HIDDEN
+        shown = _replaced(shown, path, visible)
+        if visible != value:
+            secrets.append((path, value))
+    return shown, secrets
 
 
 def hide_by_names(content: Any) -> tuple[Any, list[tuple[Path, str]]]:
@@ -53,10 +56,15 @@ def merge(content: Any, secrets: Iterable[tuple[Iterable[str | int], Any]]) -> A
 
 def scrub(text: str, values: Iterable[str]) -> str:
     """Return ``text`` without ``values``, and without what looks like a secret."""
+    return redact_text(without(text, values))
+
+
+def without(text: str, values: Iterable[str]) -> str:
+    """Return ``text`` without ``values``, but for very short ones."""
     for value in sorted({*values}, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, HIDDEN)
-    return redact_text(text)
+    return text
 
 
 def _secrets_in(content: Any, path: Path) -> Iterator[tuple[Path, SecretStr]]:

@@ -27,6 +27,7 @@ from ampd.jobs import (
 )
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
+from ampd.webhooks import AddressRules, WebhookStore
 
 LEASE_SECONDS = 5.0
 SECRET_URL = "https://user:hunter2@rpc.example.com/v3/0123456789abcdef?apikey=s3cret"
@@ -51,6 +52,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         timetables=TimetableStore(db),
         creator=JobCreator(db),
         kinds=kinds,
+        webhooks=WebhookStore(db, AddressRules.of(["127.0.0.0/8"])),
         version="0.0.0",
     )
 
