@@ -36,8 +36,9 @@ LEAD_SECONDS = 5.0
 PATIENCE_SECONDS = 300.0
 
 _FILL = """
-INSERT INTO jobs (kind, state, input, retries, schedule, recurring, rests, next_run_at, run_at, execution_number)
-SELECT 'noop', 'SCHEDULED', '{}', 0, jsonb_build_object('every_ms', 3600000, 'anchor', at), true, true, at, at, 0
+INSERT INTO jobs (kind, state, input, retries, schedule, recurring, rests, next_run_at, run_at, execution_number,
+                  execution_count)
+SELECT 'noop', 'SCHEDULED', '{}', 0, jsonb_build_object('every_ms', 3600000, 'anchor', at), true, true, at, at, 0, 0
 FROM (SELECT now() + make_interval(secs => %(lead)s::float8 + %(spread)s::float8 * n / %(jobs)s) AS at
       FROM generate_series(0, %(jobs)s - 1) AS n) AS given
 """

@@ -465,7 +465,15 @@ async def test_a_stop_that_meets_a_new_execution_ends_that_execution_too(
 
 def _redeploy_parameters() -> dict[str, Any]:
     json = {"input": Jsonb({}), "labels": Jsonb({}), "retry_policy": Jsonb({}), "dependencies_met": True}
-    return {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a", **json}
+    once = {"schedule": None, "recurring": False, "next_run_at": None, "run_at": None}
+    return once | {
+        "idempotency_key": "k",
+        "worker_selector": None,
+        "priority": 0,
+        "retries": None,
+        "actor": "a",
+        **json,
+    }
 
 
 async def test_a_delete_that_meets_another_session_on_the_row_of_an_ended_job_waits_for_it(

@@ -124,7 +124,7 @@ def _timetable_fields(job: Job) -> dict[str, Any]:
         "tz": schedule.tz if schedule.cron else None,
         "every_ms": schedule.every_ms,
         **both_forms("next_run_at", job.next_run_at),
-        "execution_count": job.execution_count if job.recurring else once,
+        "execution_count": once if job.execution_count is None else job.execution_count,
         "limit": schedule.limit,
         **both_forms("end_date", schedule.end_date),
         "schedule": None if job.schedule is None else schedule_body(job.schedule),

@@ -25,7 +25,8 @@ class Job:
     ``started_at`` is when the first attempt of this execution began, ``ended_at`` when the job ended. ``stop_intent``
     tells what becomes of it while it is being stopped (STOP, PAUSE or NEXT), ``stop_reason`` why an operator stopped or
     paused it. ``retry_count`` counts the failures since it last got on, ``total_retries`` all since the last deploy.
-    ``result`` is what its last execution gave, ``next_run_at`` when its timetable fires next.
+    ``result`` is what its last execution gave, ``next_run_at`` when its timetable fires next, ``execution_count``
+    how many of its times have begun an execution since the last deploy; None: it runs once.
     """
 
     id: int
@@ -47,7 +48,7 @@ class Job:
     schedule: Schedule | None
     recurring: bool
     next_run_at: datetime | None
-    execution_count: int
+    execution_count: int | None
     started_at: datetime | None
     ended_at: datetime | None
     stop_intent: str | None

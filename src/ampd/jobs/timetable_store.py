@@ -98,7 +98,7 @@ class TimetableStore:
                 first = job.schedule.next(await _now(connection))
         if first is None:
             return []
-        left = count if job.schedule.limit is None else job.schedule.limit - job.execution_count
+        left = count if job.schedule.limit is None else job.schedule.limit - (job.execution_count or 0)
         return [first, *islice(job.schedule.times(first), min(count, left) - 1)] if left > 0 else []
 
 

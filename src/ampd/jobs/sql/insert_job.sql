@@ -1,10 +1,11 @@
 -- A new job and its first execution, which a job with a timetable gets later; no row when the idempotency key is taken.
 WITH job AS (
     INSERT INTO jobs (kind, idempotency_key, state, input, labels, worker_selector, priority, retries, retry_policy, dependencies_met,
-                      schedule, recurring, rests, next_run_at, run_at, execution_number)
+                      schedule, recurring, rests, next_run_at, run_at, execution_number, execution_count)
     VALUES (%(kind)s, %(idempotency_key)s, 'SCHEDULED', %(input)s, %(labels)s, %(worker_selector)s, %(priority)s, %(retries)s,
             %(retry_policy)s, %(dependencies_met)s, %(schedule)s, %(recurring)s, %(recurring)s, %(next_run_at)s,
-            coalesce(%(run_at)s, now()), CASE WHEN %(recurring)s THEN 0 ELSE 1 END)
+            coalesce(%(run_at)s, now()), CASE WHEN %(recurring)s THEN 0 ELSE 1 END,
+            CASE WHEN %(recurring)s THEN 0 END)
     ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, input, execution_number, lease_epoch
 ), execution AS (

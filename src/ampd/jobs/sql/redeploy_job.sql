@@ -4,7 +4,7 @@ WITH job AS (
     SET state = 'SCHEDULED', input = %(input)s, labels = %(labels)s, worker_selector = %(worker_selector)s, priority = %(priority)s,
         retries = %(retries)s, retry_policy = %(retry_policy)s, dependencies_met = %(dependencies_met)s,
         schedule = %(schedule)s, recurring = %(recurring)s, rests = %(recurring)s, next_run_at = %(next_run_at)s, fires_after = NULL,
-        run_at = coalesce(%(run_at)s, now()), execution_count = 0,
+        run_at = coalesce(%(run_at)s, now()), execution_count = CASE WHEN %(recurring)s THEN 0 END,
         retry_count = 0, retries_before = 0, total_retries = 0, lost_worker_count = 0, last_error = NULL, stop_reason = NULL,
         execution_number = execution_number + CASE WHEN %(recurring)s THEN 0 ELSE 1 END, started_at = NULL, ended_at = NULL,
         worker_id = NULL, worker_incarnation = NULL, updated_at = now()

@@ -5,7 +5,7 @@ ALTER TABLE jobs
     ADD COLUMN schedule jsonb, -- ampd.jobs.recurrence.Schedule; also of a job that runs once at a time
     ADD COLUMN next_run_at timestamptz, -- the first fire time that nobody has looked at yet; NULL: there is none any more
     ADD COLUMN rests boolean NOT NULL DEFAULT false, -- SCHEDULED or PAUSED, and no execution is under way
-    ADD COLUMN execution_count integer NOT NULL DEFAULT 0, -- executions that began since the last deploy; `limit` is about them
+    ADD COLUMN execution_count integer, -- fire times that began an execution since the last deploy, `limit` is about them; NULL: it runs once
     ADD COLUMN queued_firings integer NOT NULL DEFAULT 0, -- fire times that wait for the end of an execution
     ADD COLUMN fires_after timestamptz; -- the job was resumed then: earlier fire times were paused, not missed
 
