@@ -464,16 +464,10 @@ async def test_a_stop_that_meets_a_new_execution_ends_that_execution_too(
 
 
 def _redeploy_parameters() -> dict[str, Any]:
+    plain = {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a"}
     json = {"input": Jsonb({}), "labels": Jsonb({}), "retry_policy": Jsonb({}), "dependencies_met": True}
     once = {"schedule": None, "recurring": False, "next_run_at": None, "run_at": None}
-    return once | {
-        "idempotency_key": "k",
-        "worker_selector": None,
-        "priority": 0,
-        "retries": None,
-        "actor": "a",
-        **json,
-    }
+    return plain | json | once
 
 
 async def test_a_delete_that_meets_another_session_on_the_row_of_an_ended_job_waits_for_it(

@@ -165,13 +165,13 @@ async def starting_500_jobs(engine: Engine) -> None:
     assert None not in await asyncio.gather(*(leased.start(lease) for lease in leases[:500]))
 
 
-@reads(list_recurring=2 * 1, transition=TRANSITION, share_dependency_graph=0, lock_dependents=6, release_dependents=20)
+@reads(list_recurring=2, transition=TRANSITION, share_dependency_graph=0, lock_dependents=6, release_dependents=20)
 async def completing_one_job(engine: Engine) -> None:
     assert await engine.leased.complete(lease_of(RUNNING[7]))
 
 
 @reads(
-    list_recurring=2 * 1,
+    list_recurring=2,
     transition=TRANSITION,
     share_dependency_graph=0,
     lock_dependents=3 * 300,
@@ -444,7 +444,7 @@ async def ending_500_jobs_whose_timetable_is_over(engine: Engine) -> None:
 @reads(list_recurring=2 * 3, share_dependency_graph=0, lock_ended_executions=3, transition=TRANSITION * 3)
 async def completing_executions_of_timetables(engine: Engine) -> None:
     await engine.connection.run(
-        "UPDATE jobs SET recurring = true, schedule = '{}', next_run_at = now() + interval '1 hour' WHERE id = ANY (%s)",
+        "UPDATE jobs SET recurring = true, schedule = '{}', next_run_at = now() + interval '1 h' WHERE id = ANY (%s)",
         [*RUNNING[:3]],
     )
     leased = engine.leased
