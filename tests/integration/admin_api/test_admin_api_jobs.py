@@ -40,6 +40,7 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
         "priority": 7,
         "labels": {"dataset_version": "1.0.0"},
         "execution_number": 1,
+        "result": None,
         "retries": None,
         "retry_count": 0,
         "last_error": None,
