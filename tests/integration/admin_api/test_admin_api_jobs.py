@@ -71,7 +71,6 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
         "waiting_for": "slot",
         "stop_intent": None,
         "stop_reason": None,
-        "result": None,
     }
 
 
