@@ -464,7 +464,7 @@ async def firing_500_jobs(engine: Engine) -> None:
     lock_queued_timetables=2 * 500,
     first_queued_firings=3 * 500,
     fire_jobs=30 * 500,
-    lock_exhausted_timetables=RECURRING,
+    lock_exhausted_timetables=2,
 )
 async def firing_500_times_that_have_waited(engine: Engine) -> None:
     await _jobs_with_timetables(engine, next_run_at="now() + interval '1 hour'", queued_firings="1")
