@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
+from uuid import uuid4
+
+import psycopg
 
 from ampd.jobs import Fired, Job, Lease, RetryPolicy, Schedule, fire_due_jobs, parse_schedule
 from ampd.metadata_db import MetadataDb
@@ -80,6 +83,10 @@ class Timetables(Engine):
         )
         return [row["outcome"] for row in rows]
 
+    @property
+    def worker_id(self) -> str:
+        return self.worker._identity.node_id
+
     async def now(self) -> datetime:
         row = await self.db.fetch_one("SELECT now() AS now")
         assert row is not None
@@ -89,7 +96,12 @@ class Timetables(Engine):
 
 @asynccontextmanager
 async def timetables(url: str, policy: RetryPolicy | None = None) -> AsyncIterator[Timetables]:
-    with worker_session(url) as worker:
+    """Give an engine over a database in which nothing is left of tests before. The name of its worker is new: that of
+    a worker that has just ended may be taken for a moment.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("TRUNCATE jobs, job_attempts, job_events, job_firings, workers RESTART IDENTITY CASCADE")
+    with worker_session(url, f"w{uuid4().hex}") as worker:
         async with MetadataDb(url) as db:
             yield Timetables(db, worker, policy)
 
