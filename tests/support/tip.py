@@ -149,12 +149,18 @@ class Tip:
         self._running.append((asyncio.create_task(node.run(stop)), stop))
 
     async def deploy(
-        self, *, end_block: str | None = None, parallelism: int = 1, finalized: bool = False, **provider: Any
+        self,
+        *,
+        end_block: str | None = None,
+        parallelism: int = 1,
+        finalized: bool = False,
+        start_block: int = FIRST_BLOCK,
+        **provider: Any,
     ) -> int:
-        """Deploy the dataset `tip/chain` with ``provider`` settings; return its job."""
+        """Deploy the dataset `tip/chain` with ``provider`` settings (another node's ``url``, say); return its job."""
         settings = {"network": "tip", "url": self.node.url, **provider}
         await ProviderStore(self._providers).put("tip", "evm-rpc", settings)
-        manifest = generate_manifest("evm-rpc", "tip", FIRST_BLOCK, finalized)
+        manifest = generate_manifest("evm-rpc", "tip", start_block, finalized)
         registered = await DatasetStore(self.db, self._manifests).register("tip", "chain", "1.0.0", manifest)
         wanted = {
             "dataset_namespace": "tip",

@@ -35,6 +35,8 @@ _BATCHES_AHEAD = 3
 # What a node answers while its chain reorganises. So many times in a row it is no news any more.
 _CHANGES_OF_CHAIN = frozenset({ErrorCode.PARENT_HASH_MISMATCH, ErrorCode.BLOCK_NOT_AVAILABLE})
 _MOST_CHANGES = 3
+# Why a commit is refused that replaces others: another look at what is to be replaced mends it.
+_OUTDATED = frozenset({ErrorCode.PARENT_HASH_MISMATCH, ErrorCode.RANGE_ALREADY_COMMITTED})
 
 
 class RangeRunner:
@@ -134,14 +136,14 @@ class RangeRunner:
 
     async def _commit(self, reading: _Reading) -> bool:
         """Commit what is left to be committed of a range; False when it was to replace others and the chain has changed
-        once more: then it is dropped, for a deeper look.
+        once more, or the segments have: then it is dropped, for another look.
         """
         try:
             await reading.writer.finish()
         except AmpError as error:
-            if error.code != ErrorCode.PARENT_HASH_MISMATCH or not reading.lease.replaces:
+            if error.code not in _OUTDATED or not reading.lease.replaces:
                 raise
-            _log.info("range.chain_changed", code=error.code, error=error.message)
+            _log.info("range.outdated", code=error.code, error=error.message)
             await reading.writer.abandon()
             await self._parts.ranges.drop(reading.lease)
             self._forget(reading)
