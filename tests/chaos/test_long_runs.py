@@ -128,7 +128,7 @@ def _storm_until_the_end(cluster: Cluster, server: Server, storm: Storm, job_id:
 @pytest.mark.parametrize("verify", ["sample", "full"])
 def test_blocks_of_ten_thousand_logs_take_less_than_a_gigabyte(verify: str, database_url: str, tmp_path: Path) -> None:
     """Usual settings: four ranges at once on each worker, each of blocks with seven megabytes of JSON."""
-    length = 300
+    length = 600  # enough for ranges to grow to their largest size
     blocks = write_large_blocks(tmp_path / "blocks", FIRST_BLOCK)
     last = FIRST_BLOCK + length - 1
     cluster = Cluster(tmp_path, database_url)

@@ -32,8 +32,7 @@ class Peaks:
         assert not too_much, f"more than a gigabyte: {too_much}"
 
     def __str__(self) -> str:
-        peaks = sorted((peak // MEGABYTE for peak in self.bytes.values()), reverse=True)
-        return f"{len(peaks)} workers had at most {peaks} MB"
+        return f"{len(self.bytes)} workers had at most {max(self.bytes.values(), default=0) // MEGABYTE} MB"
 
 
 def peak_bytes(pid: int) -> int:

@@ -30,6 +30,7 @@ from ampd.extraction import (
     RangeBorrower,
     SegmentLimits,
 )
+from ampd.extraction.collected import Collected
 from ampd.extraction.sources import open_source
 from ampd.jobs import Deployment, Job, JobState, JobStore, LeasedJobs, WorkerIdentity
 from ampd.metadata_db import MetadataDb
@@ -111,6 +112,7 @@ class Tip:
         self.target_seconds = 10.0
         self.keeper = KeeperSettings(sweep_seconds=0.2)
         self.compaction: CompactionSettings | None = None
+        self.collected = Collected()
 
     def _parts(self) -> Parts:
         return Parts(
@@ -128,6 +130,7 @@ class Tip:
                 poll_interval_seconds=POLL_SECONDS,
                 compaction=self.compaction,
             ),
+            collected=self.collected,
         )
 
     async def start_worker(self, name: str = "worker", slots: int = 4) -> None:

@@ -96,7 +96,7 @@ class RangeRunner:
         while (batch := await self._next(reading)) is not None:
             if self._finishing is not None and self._finishing.done():
                 await self._finish_last()
-            await reading.writer.add(batch)
+            await self._add(reading, batch)
             left = reading.lease.end_block - batch.end_block
             if coming is None and 0 < left <= _BATCHES_AHEAD * (batch.end_block - batch.start_block + 1):
                 next_lease = None if self._stop.is_set() else await acquire(reading.lease, waits=False)
@@ -104,6 +104,14 @@ class RangeRunner:
         await self._finish_last()
         self._finishing = asyncio.create_task(self._finish(reading))
         return coming
+
+    async def _add(self, reading: _Reading, batch: BlockBatch) -> None:
+        """Collect a batch; when all ranges of this worker have too much in memory, write what this one has."""
+        await reading.writer.add(batch)
+        if self._parts.collected.add(reading, sum(table.nbytes for table in batch.tables.values())):
+            await reading.writer.close_segment()
+            await reading.writer.wait()
+            self._parts.collected.forget(reading)
 
     async def _next(self, reading: _Reading) -> BlockBatch | None:
         """Return the next batch of a range. When the chain changes while it is read, it ends here: what comes next is
@@ -152,6 +160,7 @@ class RangeRunner:
         return True
 
     def _forget(self, reading: _Reading) -> None:
+        self._parts.collected.forget(reading)
         if reading in self._open:
             self._open.remove(reading)
 
@@ -181,6 +190,7 @@ class RangeRunner:
             await reading.close()
             await reading.writer.abandon()
         finally:
+            self._parts.collected.forget(reading)
             await self._held.release(reading.lease)
 
 
