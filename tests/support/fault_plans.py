@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -63,19 +63,22 @@ def _of_first_block(name: str) -> Fault:
     return PASSING["null"] if name == "another parent" else BLOCK_FAULTS[name]
 
 
+def _names(wrong: Iterable[str]) -> st.SearchStrategy[list[str]]:
+    """Draw names of faults, answers that are ``wrong`` as often as all others together."""
+    return st.lists(st.sampled_from(sorted(PASSING)) | st.sampled_from(sorted(wrong)), min_size=1, max_size=2)
+
+
 @st.composite
-def plans(draw: st.DrawFn, first: int, last: int, most: int = 6) -> Plan:
-    """Give up to two faults to some calls: at most ``most`` about blocks, and as many about receipts."""
+def plans(draw: st.DrawFn, first: int, last: int, most: int = 6, fewest: int = 0) -> Plan:
+    """Give up to two faults to some calls: to ``fewest`` to ``most`` about blocks, and to as many about receipts."""
     faults: Plan = {}
-    numbers = st.lists(st.integers(first, last), max_size=most, unique=True)
+    numbers = st.lists(st.integers(first, last), min_size=fewest, max_size=most, unique=True)
     for number in draw(numbers):
-        names = draw(st.lists(st.sampled_from(sorted(BLOCK_FAULTS)), min_size=1, max_size=2))
         faults["eth_getBlockByNumber", number] = [
-            _of_first_block(name) if number == first else BLOCK_FAULTS[name] for name in names
+            _of_first_block(name) if number == first else BLOCK_FAULTS[name] for name in draw(_names(WRONG_BLOCKS))
         ]
     for number in draw(numbers):
-        names = draw(st.lists(st.sampled_from(sorted(RECEIPT_FAULTS)), min_size=1, max_size=2))
-        faults["eth_getBlockReceipts", number] = [RECEIPT_FAULTS[name] for name in names]
+        faults["eth_getBlockReceipts", number] = [RECEIPT_FAULTS[name] for name in draw(_names(WRONG_RECEIPTS))]
     return faults
 
 
