@@ -162,7 +162,8 @@ class LeasedJobs:
 
     def _retry(self, failure: _Failure, job: Row) -> Change:
         retry_count = job["retry_count"] + 1
-        delay = self._retry_policy.changed_by(job["retry_policy"]).delay(retry_count, random.random())  # noqa: S311
+        fresh = retry_count - job["retries_before"]
+        delay = self._retry_policy.changed_by(job["retry_policy"]).delay(fresh, random.random())  # noqa: S311
         return _change(failure.lease, error=failure.error.to_json(), delay_seconds=delay, retry_count=retry_count)
 
     async def _write_unassignments(self, leases: Sequence[Lease]) -> list[bool]:
@@ -189,7 +190,7 @@ async def _load(connection: Connection, job_ids: Sequence[int]) -> list[Row]:
 
 
 def _may_retry(failure: _Failure, job: Row) -> bool:
-    return failure.error.recoverable and may_retry(job["retries"], job["retry_count"])
+    return failure.error.recoverable and may_retry(job["retries"], job["retry_count"] - job["retries_before"])
 
 
 def _change(lease: Lease, **values: Any) -> Change:

@@ -11,9 +11,10 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.dependencies import hold_dependencies, list_references, set_dependencies
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.models import Deployment, Job, JobEvent, event_from_row, job_from_row
-from ampd.jobs.notification import PLACE, JobAction, Notifier
-from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, targets
-from ampd.jobs.transition import DEFAULT_STOP_SECONDS, Change, apply_transition
+from ampd.jobs.notification import PLACE, Notifier
+from ampd.jobs.operations import Ask, Operation, Verdict, conflict, hint_at, judge, operate
+from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, sources
+from ampd.jobs.transition import DEFAULT_STOP_SECONDS
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 DEFAULT_LEASE_SECONDS = 5.0
@@ -82,12 +83,12 @@ class JobStore:
                 recoverable=True,
             )
         state = JobState(row["state"])
-        if state in targets(Transition.DEPLOY):
+        if state in sources(Transition.DEPLOY):
             redeploy = {
                 **parameters,
                 "id": row["id"],
                 "from_state": state,
-                "from_states": list(targets(Transition.DEPLOY)),
+                "from_states": sources(Transition.DEPLOY),
             }
             await connection.execute(sql("jobs", "redeploy_job"), redeploy)
             await set_dependencies(connection, row["id"], deployment.depends_on)
@@ -132,40 +133,61 @@ class JobStore:
         parameters = wanted.parameters() | {"limit": limit, "lease_seconds": self._lease_seconds}
         return [job_from_row(row) for row in await self._db.fetch_all(query, parameters)]
 
-    async def request_stop(self, job_id: int, *, actor: str) -> Job:
-        """Ask for the end of a job; asking again, or asking a job that has ended, changes nothing.
+    async def request_stop(self, job_id: int, *, actor: str, reason: str | None = None) -> Job:
+        """Ask for the end of a job, for a ``reason`` that the job keeps; asking again, or asking a job that has ended,
+        changes nothing. A paused job ends at once, one that is being paused is STOPPED then.
 
         :raises AmpError: JOB_NOT_FOUND.
         """
+        return await self._operate(job_id, Ask(Operation.CANCEL, actor, reason, stop_seconds=self._stop_seconds))
+
+    async def pause(self, job_id: int, *, actor: str, reason: str | None = None) -> Job:
+        """Set a job aside until it is resumed: at once when no worker has it, else when that has committed what it
+        holds. Asking again changes nothing.
+
+        :raises AmpError: JOB_NOT_FOUND; JOB_CONFLICT when it has ended or is being stopped.
+        """
+        return await self._operate(job_id, Ask(Operation.PAUSE, actor, reason, stop_seconds=self._stop_seconds))
+
+    async def resume(self, job_id: int, *, actor: str) -> Job:
+        """Let a paused job go on; one that is being paused goes on with its next attempt. A job that is neither is
+        left as it is.
+
+        :raises AmpError: JOB_NOT_FOUND; JOB_CONFLICT when it has ended.
+        """
+        return await self._operate(job_id, Ask(Operation.RESUME, actor))
+
+    async def retry(self, job_id: int, *, actor: str, delay_seconds: float = 0.0) -> Job:
+        """Have a job that has failed or was stopped run again, as another execution with the same options, after a
+        delay. One that waits for a retry gets that at this time; one that waits for a worker is left as it is.
+
+        :raises AmpError: JOB_NOT_FOUND; JOB_CONFLICT when it runs, is paused, or has completed.
+        """
+        return await self._operate(job_id, Ask(Operation.RETRY, actor, delay_seconds=delay_seconds))
+
+    async def _operate(self, job_id: int, ask: Ask) -> Job:
         async with self._db.transaction() as connection:
-            await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})
-            change = Change(job_id, actor)
-            moved = await apply_transition(connection, Transition.REQUEST_STOP, change, stop_seconds=self._stop_seconds)
-        if moved is not None and moved["worker_id"] is not None:
-            self._notifier.hint(JobAction(moved["worker_id"], job_id, "STOP"))
+            row = await self._lock(connection, job_id)
+            if row is not None and judge(ask.operation, row) is Verdict.CONFLICTS:
+                raise conflict(ask, row)
+            moved = [] if row is None else await operate(connection, ask, [row])
+        hint_at(self._notifier, moved)
         return await self.get(job_id)
+
+    async def _lock(self, connection: Connection, job_id: int) -> Row | None:
+        return await (await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})).fetchone()
 
     async def delete(self, job_id: int, *, actor: str) -> bool:
         """Delete a job that has ended; its events stay. False when there is no such job.
 
         :raises AmpError: JOB_CONFLICT when it has not ended.
         """
-        parameters = {"job_id": job_id, "actor": actor, "terminal_states": list(TERMINAL_STATES)}
+        ask = Ask(Operation.DELETE, actor)
         async with self._db.transaction() as connection:
-            await connection.execute(sql("jobs", "lock_job"), parameters)
-            if await (await connection.execute(sql("jobs", "delete_job"), parameters)).fetchone() is not None:
-                return True
-        try:
-            job = await self.get(job_id)
-        except AmpError as error:
-            if error.code is ErrorCode.JOB_NOT_FOUND:
-                return False
-            raise
-        raise AmpError(
-            ErrorCode.JOB_CONFLICT,
-            f"job '{job_id}' cannot be deleted from current state: {job.state}; "
-            f"stop it first (ampctl job stop {job_id})",
-        )
+            row = await self._lock(connection, job_id)
+            if row is not None and judge(ask.operation, row) is Verdict.CONFLICTS:
+                raise conflict(ask, row)
+            return bool(row and await operate(connection, ask, [row]))
 
     async def delete_in_states(self, states: Iterable[JobState], *, actor: str) -> int:
         """Delete the jobs in ``states`` (terminal ones) and return how many there were."""
