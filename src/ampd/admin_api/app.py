@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from ampd.admin_api.errors import install_error_handlers
 from ampd.admin_api.middleware import RequestGuard
-from ampd.admin_api.routes import datasets, health, jobs, manifests, providers, workers
+from ampd.admin_api.routes import datasets, health, job_operations, jobs, manifests, providers, workers
 from ampd.admin_api.services import Services
 
 _TITLE = "ampd Admin API"
@@ -40,7 +40,7 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for noun in (health, jobs, workers, datasets, manifests, providers):
+    for noun in (health, job_operations, jobs, workers, datasets, manifests, providers):
         app.include_router(noun.router)
     install_error_handlers(app)
     app.add_middleware(RequestGuard)

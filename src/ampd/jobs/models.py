@@ -20,6 +20,10 @@ class Job:
     tells why a SCHEDULED job does not run: ``dependency`` (another job has not completed yet), ``failed_dependency``
     (and will not by itself), ``run_at`` (its time), ``retry`` (a backoff), ``worker`` (no live worker fits), ``slot``
     (they are full) or ``start`` (assigned just now).
+
+    ``started_at`` is when the first attempt of this execution began, ``ended_at`` when the job ended. ``stop_intent``
+    tells what becomes of it while it is being stopped (STOP, PAUSE or NEXT), ``stop_reason`` why an operator stopped or
+    paused it. ``retry_count`` counts the failures since it last got on, ``total_retries`` all since the last deploy.
     """
 
     id: int
@@ -36,7 +40,13 @@ class Job:
     retry_policy: RetryPolicy
     retry_count: int
     last_error: dict[str, Any] | None
+    total_retries: int
     execution_number: int
+    recurring: bool
+    started_at: datetime | None
+    ended_at: datetime | None
+    stop_intent: str | None
+    stop_reason: str | None
     depends_on: list[DependencyStatus]
     waiting_for: str | None
     created_at: datetime
@@ -146,7 +156,13 @@ def job_from_row(row: Row) -> Job:
         retry_policy=RetryPolicy().changed_by(row["retry_policy"]),
         retry_count=row["retry_count"],
         last_error=row["last_error"],
+        total_retries=row["total_retries"],
         execution_number=row["execution_number"],
+        recurring=row["recurring"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        stop_intent=row["stop_intent"],
+        stop_reason=row["stop_reason"],
         depends_on=[DependencyStatus(**each) for each in row["depends_on"]],
         waiting_for=row["waiting_for"],
         created_at=row["created_at"],

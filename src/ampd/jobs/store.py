@@ -8,7 +8,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
+from ampd.jobs.bulk import BulkOperation, BulkResult
 from ampd.jobs.dependencies import hold_dependencies, list_references, set_dependencies
+from ampd.jobs.history import JobHistory, JobStatistics, read_history, read_statistics
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.models import Deployment, Job, JobEvent, event_from_row, job_from_row
 from ampd.jobs.notification import PLACE, Notifier
@@ -118,9 +120,11 @@ class JobStore:
         row = await self._db.fetch_one(sql("jobs", "read_progress"), {"job_id": job_id})
         return {} if row is None else row["data"]
 
-    async def list_page(self, wanted: JobFilter, *, limit: int) -> tuple[list[Job], bool]:
-        """Return at most ``limit`` of the ``wanted`` jobs, the newest first, and whether there are more."""
-        jobs = await self._list(wanted, limit=limit + 1)
+    async def list_page(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> tuple[list[Job], bool]:
+        """Return at most ``limit`` of the ``wanted`` jobs, the newest first, from the ``offset`` on, and whether there
+        are more.
+        """
+        jobs = await self._list(wanted, limit=limit + 1, offset=offset)
         return jobs[:limit], len(jobs) > limit
 
     async def list_of_dataset(self, namespace: str, name: str, manifest_hash: str) -> list[Job]:
@@ -128,9 +132,13 @@ class JobStore:
         wanted = JobFilter(dataset_namespace=namespace, dataset_name=name, manifest_hash=manifest_hash)
         return await self._list(wanted, limit=1000)
 
-    async def _list(self, wanted: JobFilter, *, limit: int) -> list[Job]:
+    async def _list(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> list[Job]:
         query = sql("jobs", "list_jobs").replace("{chosen}", wanted.rows())
-        parameters = wanted.parameters() | {"limit": limit, "lease_seconds": self._lease_seconds}
+        parameters = wanted.parameters() | {
+            "limit": limit,
+            "offset": offset,
+            "lease_seconds": self._lease_seconds,
+        }
         return [job_from_row(row) for row in await self._db.fetch_all(query, parameters)]
 
     async def request_stop(self, job_id: int, *, actor: str, reason: str | None = None) -> Job:
@@ -189,22 +197,36 @@ class JobStore:
                 raise conflict(ask, row)
             return bool(row and await operate(connection, ask, [row]))
 
+    async def change_many(
+        self,
+        operation: Operation,
+        wanted: JobFilter,
+        *,
+        actor: str,
+        reason: str | None = None,
+        delay_seconds: float = 0.0,
+        dry_run: bool = False,
+    ) -> BulkResult:
+        """Do to all jobs that ``wanted`` finds, of those that there are now, what the method of the same name does to
+        one; those that it would refuse are skipped. With ``dry_run`` nothing changes.
+        """
+        ask = Ask(operation, actor, reason, delay_seconds, self._stop_seconds)
+        return await BulkOperation(self._db, ask, wanted, notifier=self._notifier, dry_run=dry_run).run()
+
     async def delete_in_states(self, states: Iterable[JobState], *, actor: str) -> int:
         """Delete the jobs in ``states`` (terminal ones) and return how many there were."""
-        highest = await self._db.fetch_one(sql("jobs", "highest_job_id"))
-        max_id = highest["id"] if highest else 0
-        doomed = sorted(frozenset(states) & TERMINAL_STATES)
-        return sum([await self._delete_in_state(state, max_id=max_id, actor=actor) for state in doomed])
+        doomed = JobFilter(states=frozenset(states) & TERMINAL_STATES)
+        return (await self.change_many(Operation.DELETE, doomed, actor=actor)).changed
 
-    async def _delete_in_state(self, state: JobState, *, max_id: int, actor: str) -> int:
-        total, after_id = 0, 0
-        while True:
-            parameters = {"state": state, "after_id": after_id, "max_id": max_id, "actor": actor}
-            row = await self._db.fetch_one(sql("jobs", "delete_jobs"), parameters)
-            if row is None or not row["deleted"]:
-                return total
-            total += int(row["deleted"])
-            after_id = row["last_id"]
+    async def history(self, job_id: int, *, limit: int) -> JobHistory:
+        """Return the ``limit`` newest executions of a job, the newest first, with their attempts; none of a job that
+        there is not.
+        """
+        return await read_history(self._db, job_id, limit=limit)
+
+    async def statistics(self, wanted: JobFilter) -> JobStatistics:
+        """Count the ``wanted`` jobs by where they stand."""
+        return await read_statistics(self._db, wanted)
 
     async def events(self, job_id: int, *, limit: int = MOST_EVENTS, after_id: int = 0) -> tuple[list[JobEvent], bool]:
         """Return a page of the history of a job, oldest first, from after an event, and whether there is more; that of

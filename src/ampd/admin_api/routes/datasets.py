@@ -13,8 +13,8 @@ from ampd.admin_api.deployment import (
     verification_deployment,
 )
 from ampd.admin_api.errors import error_responses
+from ampd.admin_api.job_models import DatasetJobListBody
 from ampd.admin_api.models import (
-    DatasetJobListBody,
     DatasetListBody,
     DatasetRevisionBody,
     DatasetSummaryBody,
