@@ -130,7 +130,8 @@ class JobMachine(RuleBasedStateMachine):
             job["id"]: (
                 job["state"], job["worker_id"], job["worker_incarnation"], job["lease_epoch"], job["execution_number"],
                 job["retry_count"], job["lost_worker_count"], job["state"] == "SCHEDULED" and job["later"],
-                job["dependencies_met"],
+                job["dependencies_met"], job["stop_intent"], job["stop_reason"], job["retries_before"],
+                job["total_retries"],
             )
             for job in self.rows["jobs"]
         }  # fmt: skip
@@ -138,6 +139,7 @@ class JobMachine(RuleBasedStateMachine):
             job.id: (
                 job.state, job.worker_id, str(job.holder[1]) if job.holder else None, job.epoch, job.execution,
                 job.retry_count, job.lost, job.state is JobState.SCHEDULED and job.later, job.is_met,
+                job.intent, job.reason, job.retries_before, job.total_retries,
             )
             for job in self.model.jobs.values()
         }  # fmt: skip
