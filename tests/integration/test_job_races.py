@@ -228,6 +228,8 @@ async def test_any_two_events_at_once_end_as_if_one_had_come_after_the_other(
 ) -> None:
     store = JobStore(metadata_db)
     for pair in (pair for pair in product(PAIRED, repeat=2) if (at, PAIRED[pair[0]]) in TRANSITIONS):
+        if at.intent is StopIntent.PAUSE and not {*pair} & {*OF_OPERATORS}:
+            continue  # the same as of a stop
         key = "-".join(pair)
         (lease,) = await _assigned(metadata_db, worker, [key])
         for event in LEADS_TO[at]:
