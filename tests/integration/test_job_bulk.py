@@ -37,7 +37,7 @@ WITH job AS (
     INSERT INTO jobs (kind, idempotency_key, state, input, labels)
     SELECT 'noop', 'fill:' || n, 'SCHEDULED', '{}',
            jsonb_build_object('product', CASE mod(n, 2) WHEN 0 THEN 'my-app' ELSE 'other' END)
-    FROM generate_series(1, %s) AS n
+    FROM generate_series(%s::integer, %s::integer) AS n
     RETURNING id
 ), execution AS (
     INSERT INTO job_executions (job_id, number, input) SELECT id, 1, '{}' FROM job
@@ -57,6 +57,11 @@ def engine(metadata_db: MetadataDb, database_url: str) -> Iterator[Engine]:
 async def row(database_url: str) -> AsyncIterator[RowHolder]:
     async with row_holder(database_url) as holder:
         yield holder
+
+
+async def _fill(engine: Engine, count: int) -> None:
+    for first in range(1, count, 20_000):
+        await engine.change(_FILL, first, min(first + 19_999, count))
 
 
 async def _do(engine: Engine, operation: Operation, wanted: JobFilter = ACTIVE) -> BulkResult:
@@ -111,7 +116,7 @@ class Frozen(MetadataDb):
 
 
 async def _meets_traffic(engine: Engine, url: str, count: int) -> None:
-    await engine.change(_FILL, count)
+    await _fill(engine, count)
     traffic = Traffic(engine)
     async with Frozen(url) as db, asyncio.TaskGroup() as group:
         group.create_task(traffic.work())
@@ -172,7 +177,7 @@ async def _most_memory(engine: Engine, operation: Operation, wanted: JobFilter) 
 
 
 async def test_the_memory_that_it_takes_does_not_grow_with_the_number_of_jobs(engine: Engine) -> None:
-    await engine.change(_FILL, 8_000)
+    await _fill(engine, 8_000)
     few = JobFilter(states=ACTIVE_STATES, product="my-app", job_ids=tuple(range(1, PORTION * 2)))
     await _most_memory(engine, Operation.PAUSE, few)  # what is loaded once is loaded
     little, result = await _most_memory(engine, Operation.RESUME, replace(few, states=parse_states("paused")))
