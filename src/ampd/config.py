@@ -16,7 +16,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -34,6 +33,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from ampd.config_values import checked_networks, split_texts
 from ampd.errors import AmpError, ErrorCode
 from ampd.telemetry.logs import redact_text
 
@@ -158,29 +158,11 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
-def _texts(value: Any) -> Any:
-    """Take a list of texts also as one text with commas, or as JSON: in the environment there is no other way."""
-    if not isinstance(value, str):
-        return value
-    return json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
-    for text in texts:
-        try:
-            ip_network(text)
-        except ValueError:
-            raise ValueError(
-                "must be networks such as 127.0.0.0/8, fd00::/8 or 10.1.2.3/32, no host bits set"
-            ) from None
-    return texts
-
-
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
 Directory = Annotated[str, AfterValidator(_directory)]
-Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_texts), AfterValidator(_networks)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_networks)]
 
 
 class _Section(BaseModel):
