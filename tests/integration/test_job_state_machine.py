@@ -55,7 +55,7 @@ from support.job_model import (
 from support.job_operators import NODES, JobOperators
 
 PROFILE: Final = settings(
-    max_examples=80,
+    max_examples=35,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -446,7 +446,11 @@ def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: st
 def test_whatever_the_actors_do_the_database_keeps_to_the_transition_table_and_no_job_is_stuck(
     module_database_url: str,
 ) -> None:
-    class Engine(JobEngine):
-        url = module_database_url
+    machine = type("Engine", (JobEngine,), {"url": module_database_url})
+    run_state_machine_as_test(machine, settings=PROFILE)
 
-    run_state_machine_as_test(Engine, settings=PROFILE)
+
+@pytest.mark.long
+def test_the_same_in_many_more_ways(module_database_url: str) -> None:
+    machine = type("Engine", (JobEngine,), {"url": module_database_url})
+    run_state_machine_as_test(machine, settings=settings(PROFILE, max_examples=300))
