@@ -101,7 +101,7 @@ def job_list(page: JobPage) -> str:
 
 
 def _job_lines(job: Job) -> Iterable[str]:
-    yield f"  {job.id} - {job.status} ({job.worker_id or 'no worker'})"
+    yield f"  {job.id} - {job.state} ({job.worker_id or 'no worker'})"
     if job.kind != _USUAL_KIND:
         yield f"    Kind: {job.kind}"
     if job.dataset is not None:
@@ -128,7 +128,7 @@ def _waiting(job: Job) -> str:
 
 def job_details(job: Job) -> str:
     """Return the layout of `job inspect`."""
-    lines = [f"Job ID: {job.id}", f"Status: {job.status}"]
+    lines = [f"Job ID: {job.id}", f"Status: {job.state}"]
     if job.kind != _USUAL_KIND:
         lines.append(f"Kind: {job.kind}")
     if job.dataset is not None:
@@ -136,9 +136,9 @@ def job_details(job: Job) -> str:
     lines.append(f"Worker: {job.worker_id or 'none'}")
     if job.waiting_for is not None:
         lines.append(f"Waiting for: {_waiting(job)}")
-    lines += [f"Created: {instant(job.created_at)}", f"Updated: {instant(job.updated_at)}"]
+    lines += [f"Created: {instant(job.created_at.datetime)}", f"Updated: {instant(job.updated_at.datetime)}"]
     if job.last_error:
-        lines += ["", *error_lines(job.last_error)]
+        lines += ["", *error_lines(job.last_error.raw)]
     return "\n".join([*lines, "", "Descriptor:", pretty(job.raw["descriptor"])])
 
 
@@ -398,7 +398,7 @@ def dataset_jobs(jobs: Sequence[Job]) -> str:
     rows = [("ID", "Status", "Created", "Tables")]
     for job in jobs:
         created = job.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        rows.append((str(job.id), job.status, created, ", ".join(job.tables)))
+        rows.append((str(job.id), job.state, created, ", ".join(job.tables)))
     least = (4, 8, 19)
     widths = [max(minimum, *(len(row[column]) for row in rows)) for column, minimum in enumerate(least)]
     return "\n".join(_columns(row, widths) for row in rows)
