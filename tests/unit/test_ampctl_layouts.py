@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ampd.cli.ctl import output
-from ampd.cli.ctl.output import duration, size
+from ampd.cli.ctl.output import size
+from ampd.cli.ctl.times import duration
 from ampd.client import DatasetSummary, DatasetVersions, Event, Job, JobPage, ManifestSummary, Progress, Worker
 
 HASH = "a1b2c3d" + "0" * 57

@@ -41,10 +41,10 @@ class Job:
 
     ``namespace`` is its ``kind``, ``product`` and ``env`` are labels. ``scheduled_at`` is when it is, or was, due
     (``run_at`` is the same as a datetime), ``started_at`` when its last execution began, ``completed_at`` when it has
-    ended, in whatever way. With a timetable it is ``recurring``: by ``cron`` in the time zone ``tz``, or ``every`` so many milliseconds, ``limit``
-    times at most and not after ``end_date``. ``retries`` None: without limit; ``retry_count``: how often it was tried
-    again since it last got on. ``result`` is what its last execution gave. ``worker_id`` is None while no worker has
-    it; ``tables`` is known only in lists of a dataset's jobs.
+    ended, in whatever way. With a timetable it is ``recurring``: by ``cron`` in the time zone ``tz``, or ``every`` so
+    many milliseconds, ``limit`` times at most and not after ``end_date``. ``retries`` None: without limit;
+    ``retry_count``: how often it was tried again since it last got on. ``result`` is what its last execution gave.
+    ``worker_id`` is None while no worker has it; ``tables`` is known only in lists of a dataset's jobs.
     """
 
     id: int
