@@ -81,7 +81,8 @@ class AsyncDatasets:
         ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
         have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
         ``retry`` says how long to wait between the tries. ``verify``: of which blocks what they commit to is
-        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full.
+        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full. ``schedule``: when it
+        runs; now, once, unless given.
         """
         options = {
             "end_block": end_block,
