@@ -285,7 +285,8 @@ def promises_page() -> str:
     promises = tomllib.loads(PROMISES.read_text(encoding="utf-8"))
     text = f"# Promises and their tests\n\n{NOTE}\n" + inspect.cleandoc(
         """
-        What the documents that `ampd` was made after say of jobs, progress and workers, and the tests that prove it.
+        What the documents that `ampd` was made after say of jobs, timetables, progress and workers, and the tests that
+        prove it.
         The sentences stand in `tests/promises.toml`; a test looks that every test named there exists.
         """
     )
@@ -315,7 +316,7 @@ def _promise_rows(promises: Mapping[str, Any], document: str) -> Iterator[Sequen
 
 def _shown(sentence: str) -> str:
     """Return a sentence as text, a command as code, line by line."""
-    if re.match(r"#|ampctl|curl", sentence):
+    if re.match(r"#|//|ampctl|curl|await|if \(|interface|(\w+\?: )", sentence):
         return "<br>".join(code(line.strip()) for line in sentence.splitlines())
     return re.sub(r"([\\*\[\]<])", r"\\\1", sentence)
 
