@@ -49,6 +49,10 @@ bench-extraction: $(STAMPS)/dev bench-peers ## The same beside cryo and ethereum
 bench-workers: $(STAMPS)/dev ## Two workers against one on a node that answers late; one line of JSON at the end
 	$(BIN)/python benchmarks/extraction_workers.py $(BENCH_ARGS)
 
+.PHONY: bench-growth
+bench-growth: $(STAMPS)/dev ## What a segment costs in lakes of 10,000 to 1,000,000 blocks; one line of JSON at the end
+	$(BIN)/python benchmarks/lake_growth.py $(BENCH_ARGS)
+
 # Each peer has a venv of its own, none touches .venv. A peer that cannot be installed does not end the others: the benchmark says so.
 .PHONY: bench-peers
 bench-peers: $(STAMPS)/bootstrap

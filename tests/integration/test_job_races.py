@@ -228,6 +228,8 @@ async def test_any_two_events_at_once_end_as_if_one_had_come_after_the_other(
 ) -> None:
     store = JobStore(metadata_db)
     for pair in (pair for pair in product(PAIRED, repeat=2) if (at, PAIRED[pair[0]]) in TRANSITIONS):
+        if at.intent is StopIntent.PAUSE and not {*pair} & {*OF_OPERATORS}:
+            continue  # the same as of a stop
         key = "-".join(pair)
         (lease,) = await _assigned(metadata_db, worker, [key])
         for event in LEADS_TO[at]:
@@ -464,16 +466,10 @@ async def test_a_stop_that_meets_a_new_execution_ends_that_execution_too(
 
 
 def _redeploy_parameters() -> dict[str, Any]:
+    plain = {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a"}
     json = {"input": Jsonb({}), "labels": Jsonb({}), "retry_policy": Jsonb({}), "dependencies_met": True}
     once = {"schedule": None, "recurring": False, "next_run_at": None, "run_at": None}
-    return once | {
-        "idempotency_key": "k",
-        "worker_selector": None,
-        "priority": 0,
-        "retries": None,
-        "actor": "a",
-        **json,
-    }
+    return plain | json | once
 
 
 async def test_a_delete_that_meets_another_session_on_the_row_of_an_ended_job_waits_for_it(

@@ -35,6 +35,7 @@ class Target:
     got: list[Got] = field(default_factory=list)
     answers: list[bytes | Callable[[Got], bytes] | None] = field(default_factory=list)
     usually: bytes | Callable[[Got], bytes] | None = field(default_factory=answer)
+    hangs: bool = False  # what was sent stays without its end
     silence_ends: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -51,6 +52,8 @@ class Target:
             else:
                 writer.write(found if isinstance(found, bytes) else found(request))
                 await writer.drain()
+                if self.hangs:
+                    await self.silence_ends.wait()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the caller has had enough
         finally:

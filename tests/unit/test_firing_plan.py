@@ -98,6 +98,12 @@ def test_cancel_running_ends_an_execution_once_and_not_one_that_has_no_worker() 
     assert (told(waiting), waiting.cancels) == ([(NOW, F.SKIPPED, 1)], False)
 
 
+def test_of_times_that_come_while_one_waits_for_the_end_of_an_execution_none_waits_behind_it() -> None:
+    schedule = changed(SECONDLY, overlap=Overlap.CANCEL_RUNNING, catch_up=CatchUp.RUN_ALL)
+    made = plan(schedule, rests=False, state="RUNNING", next_run_at=NOW - timedelta(seconds=2))
+    assert [outcome for _, outcome, _ in told(made)] == [F.QUEUED, F.SKIPPED, F.SKIPPED]
+
+
 def test_a_time_that_has_waited_goes_before_one_that_has_just_come() -> None:
     made = plan(changed(overlap=Overlap.QUEUE), first_queued=hour(-2), queued_firings=2)
     assert (made.begins_queued, told(made), made.queued_firings) == (hour(-2), [(NOW, F.QUEUED, 1)], 2)

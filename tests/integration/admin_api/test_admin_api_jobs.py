@@ -62,6 +62,7 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
         "end_date_ms": None,
         "schedule": None,
         "execution_number": 1,
+        "result": None,
         "retries": None,
         "retry_count": 0,
         "total_retries": 0,
@@ -70,7 +71,6 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
         "waiting_for": "slot",
         "stop_intent": None,
         "stop_reason": None,
-        "result": None,
     }
 
 

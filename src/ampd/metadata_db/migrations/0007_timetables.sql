@@ -26,7 +26,8 @@ CREATE TABLE job_firings (
 CREATE INDEX job_firings_queued ON job_firings (job_id, fire_time) WHERE outcome = 'QUEUED';
 CREATE INDEX job_firings_by_age ON job_firings (created_at);
 
--- Both hold jobs with a timetable alone, the second one for moments.
+-- They hold jobs with a timetable alone, the last two for moments.
 CREATE INDEX jobs_to_fire ON jobs (next_run_at)
     WHERE recurring AND next_run_at IS NOT NULL AND queued_firings < 1000 AND state IN ('SCHEDULED', 'RUNNING', 'STOP_REQUESTED', 'STOPPING');
-CREATE INDEX jobs_to_go_on ON jobs (id) WHERE rests AND state = 'SCHEDULED' AND (queued_firings > 0 OR next_run_at IS NULL);
+CREATE INDEX jobs_to_go_on ON jobs (id) WHERE rests AND state = 'SCHEDULED' AND queued_firings > 0;
+CREATE INDEX jobs_exhausted ON jobs (id) WHERE rests AND state = 'SCHEDULED' AND next_run_at IS NULL;
