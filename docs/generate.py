@@ -19,6 +19,7 @@ from typing import Any, Final
 import pyarrow as pa
 from cyclopts import App
 from pydantic import BaseModel
+from python_client_page import client_page
 
 from ampd import config, errors
 from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF
@@ -60,6 +61,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "configuration": configuration_page,
         "errors": errors_page,
         "promises": promises_page,
+        "python-client": lambda: client_page(table, NOTE),
     }
     for name, page in written.items():
         yield DOCS / "reference" / f"{name}.md", page()
