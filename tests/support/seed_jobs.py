@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Unpack
+
+import psycopg
 
 from ampd.client import AsyncAmpd, CreateOptions, Job
 from support.actions import Actions
 from support.daemons import POLL_SECONDS, Cluster
 from support.engine import SECONDS
+from support.timetables import PASS_TIME
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -65,6 +69,12 @@ class Jobs:
 
     async def until_status(self, job_id: int | str, status: str) -> Job:
         return await self.until(job_id, lambda job: job.status == status)
+
+    def pass_time(self, milliseconds: int, *ids: int) -> None:
+        """Move the times of jobs into the past, as if so much time had passed."""
+        with psycopg.connect(self.database_url) as connection:
+            statement = PASS_TIME[1] + " WHERE id = ANY (%(ids)s)"
+            connection.execute(statement, {"by": timedelta(milliseconds=milliseconds), "ids": [*ids]})
 
     async def _scheduled(self) -> Job:
         return await self.create(start_at=date_now() + HOUR)
