@@ -149,6 +149,25 @@ async def test_a_swap_whose_files_a_reorg_has_taken_changes_nothing(ranges: Rang
     assert await ranges.counting() == [(0, 4), (5, 9), (10, 19)]
 
 
+@pytest.mark.parametrize(
+    ("start", "end"), [(10, 19), (0, 9), (10, 14)], ids=["before it", "behind it", "on both sides"]
+)
+async def test_a_reorg_of_a_part_of_what_has_been_compacted_changes_nothing(
+    ranges: Ranges, start: int, end: int
+) -> None:
+    """Else the other blocks of the large file would go with it, until they are extracted again."""
+    store = _store(ranges)
+    old, new = await _written(ranges, store)
+    await ranges.plan((start, end), replaces=True)
+    lease = await ranges.take()
+    await store.swap(ranges.lease, old, new)
+    with pytest.raises(AmpError, match="have become one segment") as refused:
+        await ranges.commit(lease, segment(start, end, fork=1, parent_fork=0))
+    assert refused.value.code == ErrorCode.RANGE_ALREADY_COMMITTED
+    assert await ranges.counting() == [(0, 4), (5, 14), (15, 19)]
+    assert [row["end_block"] for row in await ranges.run("SELECT end_block FROM block_runs")] == [19, 19]
+
+
 async def test_a_worker_that_has_lost_the_job_swaps_nothing_and_its_files_are_swept(ranges: Ranges) -> None:
     store = _store(ranges)
     old, new = await _written(ranges, store)

@@ -36,6 +36,7 @@ from ampd.jobs import (
     LeasedJobs,
     NewJob,
     RetryPolicy,
+    Schedule,
     WorkerIdentity,
     WorkerSession,
     place_due_jobs,
@@ -157,8 +158,8 @@ async def test_jobs_without_a_key_are_as_many_as_were_asked_for(db: MetadataDb) 
 
 async def test_a_job_with_a_time_waits_for_it_and_one_of_the_past_has_no_advantage(db: MetadataDb) -> None:
     first = await create(db, new_job())
-    late = await create(db, new_job(start_at=datetime.now(UTC) + timedelta(hours=1)))
-    past = await create(db, new_job(start_at=datetime(2001, 1, 1, tzinfo=UTC)))
+    late = await create(db, new_job(schedule=Schedule(start_at=datetime.now(UTC) + timedelta(hours=1))))
+    past = await create(db, new_job(schedule=Schedule(start_at=datetime(2001, 1, 1, tzinfo=UTC))))
     assert await waiting_for(db, late) == "run_at"
     with session(db.url, "a", ["report"]):
         assert list(await place(db)) == [first, past]

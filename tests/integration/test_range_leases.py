@@ -339,10 +339,28 @@ async def test_what_hung_on_nothing_before_is_no_hindrance(ranges: Ranges) -> No
     assert await ranges.counting() == [(0, 9), (10, 19), (20, 29)]
 
 
-async def test_a_segment_that_reaches_into_what_is_replaced_goes_whole(ranges: Ranges) -> None:
+async def test_where_a_table_lacks_blocks_a_segment_of_another_that_reaches_into_them_goes_whole(
+    ranges: Ranges,
+) -> None:
+    await ranges.plan((0, 9), (10, 19), (20, 29))
+    for start, end in ((0, 9), (10, 19), (20, 29)):
+        await ranges.commit(await ranges.take(), segment(start, end))
+    await ranges.run(
+        "DELETE FROM files WHERE revision_id = %s AND start_block = 10 RETURNING 1", ranges.revisions["logs"].id
+    )
+    await ranges.plan((15, 19), replaces=True)
+    await ranges.commit(await ranges.take(), segment(15, 19))
+    for table in TABLES:
+        assert await ranges.counting(table) == [(0, 9), (15, 19), (20, 29)]
+
+
+async def test_a_segment_that_all_tables_have_is_never_replaced_in_part(ranges: Ranges) -> None:
+    """Its other blocks would be missing until they were extracted again, and readers would see a shorter chain."""
     await ranges.plan((0, 9), (10, 19), (20, 29))
     for start, end in ((0, 9), (10, 19), (20, 29)):
         await ranges.commit(await ranges.take(), segment(start, end))
     await ranges.plan((15, 19), replaces=True)
-    await ranges.commit(await ranges.take(), segment(15, 19))
-    assert await ranges.counting() == [(0, 9), (15, 19), (20, 29)]
+    with pytest.raises(AmpError) as refused:
+        await ranges.commit(await ranges.take(), segment(15, 19))
+    assert refused.value.code == ErrorCode.RANGE_ALREADY_COMMITTED
+    assert await ranges.counting() == [(0, 9), (10, 19), (20, 29)]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ampd.extraction.collected import Collected
 from ampd.extraction.head import Head, HeadPolicy
 from ampd.jobs import JobState
 from ampd.metadata_db import MetadataDb
@@ -207,3 +208,13 @@ async def test_an_end_in_the_future_is_waited_for(tip: Tip) -> None:
     tip.node.head = FIRST_BLOCK + 50
     await tip.wait_for_state(job_id, JobState.COMPLETED)
     await tip.assert_rows_of(tip.forks.base, FIRST_BLOCK + 44)
+
+
+async def test_ranges_that_have_too_much_in_memory_are_written_before_they_end(tip: Tip) -> None:
+    tip.collected = Collected(most_bytes=1)
+    await tip.start_worker()
+    job_id = await tip.deploy(end_block=str(FIRST_BLOCK + 15))
+    await tip.wait_for_state(job_id, JobState.COMPLETED)
+    await tip.assert_rows_of(tip.forks.base, FIRST_BLOCK + 15)
+    # One range, of which blocks come in runs of eight.
+    assert [row["start_block"] - FIRST_BLOCK for row in (await tip.segments()).rows] == [0, 8]

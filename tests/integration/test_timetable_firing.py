@@ -28,7 +28,6 @@ def url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[s
 @pytest.fixture
 async def engine(url: str) -> AsyncIterator[Timetables]:
     async with timetables(url, RetryPolicy(initial_delay=3600, max_delay=7200)) as engine:
-        await engine.change("TRUNCATE jobs, job_attempts, job_events, job_firings RESTART IDENTITY CASCADE")
         yield engine
 
 
@@ -146,7 +145,7 @@ async def test_cancel_running_ends_the_execution_and_begins_the_next(engine: Tim
     lease = await engine.begin(job.id)
     await engine.pass_time(hours=1)
     fired = await engine.fire()
-    assert (fired.begun, fired.stopping) == ([], [("w1", job.id)])
+    assert (fired.begun, fired.stopping) == ([], [(engine.worker_id, job.id)])
     assert (await engine.store.get(job.id)).state is S.STOP_REQUESTED
     assert await engine.leased.acknowledge_stop(lease)
     assert await engine.leased.stop(lease)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import pytest
@@ -43,12 +43,9 @@ class OneTimetable(RuleBasedStateMachine):
         self.engine: Timetables = self._await(
             self.stack.enter_async_context(timetables(self.url, RetryPolicy(initial_delay=3600, max_delay=7200)))
         )
-        self._await(self.engine.change("TRUNCATE jobs, job_attempts, job_events, job_firings RESTART IDENTITY CASCADE"))
         self.lease: Lease | None = None
         self.job_id = 0
         self.retries_by_operator = 0
-        self.paused: list[tuple[datetime, datetime]] = []
-        self.ends_at: datetime | None = None
 
     def teardown(self) -> None:
         self._await(self._hints_are_sent())

@@ -147,10 +147,14 @@ def current_block(cluster: Cluster, job_id: int) -> int | None:
 
 
 class ProgressWatch:
-    """Polls a job's progress until its end, and keeps every current block of every table that it saw."""
+    """Polls a job's progress until its end, and keeps every current block of every table that it saw. With
+    ``bears_outages`` it asks again when there is no answer, and counts that.
+    """
 
-    def __init__(self, admin_url: str, job_id: int) -> None:
+    def __init__(self, admin_url: str, job_id: int, *, bears_outages: bool = False) -> None:
         self._url = f"{admin_url}/jobs/{job_id}/progress"
+        self._bears_outages = bears_outages
+        self.outages = 0
         self._seen: dict[str, list[int]] = {}
         self._failure: Exception | None = None
         self._end = threading.Event()
@@ -173,12 +177,20 @@ class ProgressWatch:
             assert len(set(blocks)) > 3, f"{name}: hardly any progress was seen: {set(blocks)}"
             assert blocks == sorted(blocks), f"{name}: progress went back"
 
+    @property
+    def looks(self) -> int:
+        """How many answers there were."""
+        return len(self._seen.get("blocks", []))
+
     def _run(self) -> None:
         with httpx.Client() as client:
             while not self._end.wait(0.02):
                 try:
                     tables = client.get(self._url).raise_for_status().json()["tables"]
                 except httpx.HTTPError as error:
+                    if self._bears_outages:
+                        self.outages += 1
+                        continue
                     self._failure = error
                     return
                 for name, table in tables.items():
@@ -186,9 +198,9 @@ class ProgressWatch:
                     self._seen.setdefault(name, []).append(-1 if block is None else block)
 
 
-def repeated_blocks(length: int) -> list[tuple[Json, Json]]:
+def repeated_blocks(length: int, blocks: Path = MAINNET_BLOCKS) -> list[tuple[Json, Json]]:
     """Return what ``ampd replay-node --length`` serves: blocks, each with its receipts."""
-    chain = load_recorded_chain(MAINNET_BLOCKS, length=length)
+    chain = load_recorded_chain(blocks, length=length)
     numbers = range(chain.first_block, chain.last_block + 1)
     return [(_json(chain.block(number, full=True)), _json(chain.receipts(number))) for number in numbers]
 
@@ -198,9 +210,9 @@ def _json(parts: Sequence[bytes]) -> Json:
 
 
 @contextmanager
-def replay_node(directory: Path, *options: str) -> Iterator[tuple[str, Process]]:
-    """Run the command ``ampd replay-node`` on the recorded mainnet blocks and give its URL."""
-    arguments = ["replay-node", "--blocks", str(MAINNET_BLOCKS), "--port", "0", *options]
+def replay_node(directory: Path, *options: str, blocks: Path = MAINNET_BLOCKS) -> Iterator[tuple[str, Process]]:
+    """Run the command ``ampd replay-node`` on the recorded mainnet blocks, or on others, and give its URL."""
+    arguments = ["replay-node", "--blocks", str(blocks), "--port", "0", *options]
     process: Process = ampd(*arguments, log=directory / f"replay-node-{time.monotonic_ns()}.log")
     try:
         line = process.wait_for_text("listening on")

@@ -23,6 +23,7 @@ from ampd.replay_node import (
     build_chain,
     read_recorded_blocks,
 )
+from ampd.replay_node.misdeeds import of_lagging_node
 from ampd.sources.blocks import BlockBatch
 from ampd.sources.evm_rpc import Endpoint, EvmRpcSource, Patience
 from oracle.recorded import Recorded, decoded
@@ -64,10 +65,21 @@ def small_chain() -> ReplayChain:
 
 
 class FaultPlan:
-    """Does ``faults`` by method and block, one per call, in order; true answers after them. Counts calls by method."""
+    """Does ``faults`` by method and block, one per call, in order; true answers after them. Counts calls by method.
 
-    def __init__(self, chain: ReplayChain, faults: Mapping[tuple[str, int], Sequence[Fault]] | None = None) -> None:
+    ``lag``: by how many blocks a node behind a balancer lags, and which of the first calls meet that one.
+    """
+
+    def __init__(
+        self,
+        chain: ReplayChain,
+        faults: Mapping[tuple[str, int], Sequence[Fault]] | None = None,
+        *,
+        lag: tuple[int, Sequence[bool]] | None = None,
+    ) -> None:
         self._chain = chain
+        self._behind, self._meets_lagging = (0, []) if lag is None else (lag[0], list(lag[1]))
+        self.lagged = 0
         self._left = {key: list(some) for key, some in (faults or {}).items()}
         self.calls: dict[str, int] = defaultdict(int)
         self.asked: Counter[tuple[str, int]] = Counter()
@@ -76,6 +88,11 @@ class FaultPlan:
         self.calls[call.method] += 1
         key = (call.method, self._number(call))
         self.asked[key] += 1
+        if self._meets_lagging and self._meets_lagging.pop(0):
+            behind = of_lagging_node(call, self._chain, self._behind)
+            self.lagged += behind is not None
+            if behind is not None:
+                return behind
         left = self._left.get(key)
         return left.pop(0) if left else None
 

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
+from uuid import uuid4
+
+import psycopg
 
 from ampd.jobs import Fired, Job, Lease, RetryPolicy, Schedule, fire_due_jobs, parse_schedule
 from ampd.metadata_db import MetadataDb
@@ -14,7 +17,9 @@ from support.engine import Engine, worker_session
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
 PASS_TIME: tuple[LiteralString, ...] = (
-    "UPDATE job_firings SET fire_time = fire_time - %(by)s, last_time = last_time - %(by)s",
+    # By way of another age: on its way a time must not meet the one before it.
+    "UPDATE job_firings SET fire_time = fire_time - interval '1000 years'",
+    "UPDATE job_firings SET fire_time = fire_time + interval '1000 years' - %(by)s, last_time = last_time - %(by)s",
     """
 UPDATE jobs
 SET run_at = run_at - %(by)s, next_run_at = next_run_at - %(by)s, fires_after = fires_after - %(by)s,
@@ -80,6 +85,10 @@ class Timetables(Engine):
         )
         return [row["outcome"] for row in rows]
 
+    @property
+    def worker_id(self) -> str:
+        return self.worker._identity.node_id
+
     async def now(self) -> datetime:
         row = await self.db.fetch_one("SELECT now() AS now")
         assert row is not None
@@ -89,7 +98,12 @@ class Timetables(Engine):
 
 @asynccontextmanager
 async def timetables(url: str, policy: RetryPolicy | None = None) -> AsyncIterator[Timetables]:
-    with worker_session(url) as worker:
+    """Give an engine over a database in which nothing is left of tests before. The name of its worker is new: that of
+    a worker that has just ended may be taken for a moment.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("TRUNCATE jobs, job_attempts, job_events, job_firings, workers RESTART IDENTITY CASCADE")
+    with worker_session(url, f"w{uuid4().hex}") as worker:
         async with MetadataDb(url) as db:
             yield Timetables(db, worker, policy)
 

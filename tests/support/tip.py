@@ -31,6 +31,7 @@ from ampd.extraction import (
     RangeBorrower,
     SegmentLimits,
 )
+from ampd.extraction.collected import Collected
 from ampd.extraction.sources import open_source
 from ampd.jobs import AttemptStore, Deployment, Job, JobState, JobStore, LeasedJobs, WorkerIdentity
 from ampd.metadata_db import MetadataDb
@@ -112,6 +113,7 @@ class Tip:
         self.target_seconds = 10.0
         self.keeper = KeeperSettings(sweep_seconds=0.2)
         self.compaction: CompactionSettings | None = None
+        self.collected = Collected()
 
     def _parts(self) -> Parts:
         return Parts(
@@ -129,6 +131,7 @@ class Tip:
                 poll_interval_seconds=POLL_SECONDS,
                 compaction=self.compaction,
             ),
+            collected=self.collected,
         )
 
     async def start_worker(self, name: str = "worker", slots: int = 4) -> None:
@@ -153,12 +156,18 @@ class Tip:
         self._running.append((asyncio.create_task(node.run(stop)), stop))
 
     async def deploy(
-        self, *, end_block: str | None = None, parallelism: int = 1, finalized: bool = False, **provider: Any
+        self,
+        *,
+        end_block: str | None = None,
+        parallelism: int = 1,
+        finalized: bool = False,
+        start_block: int = FIRST_BLOCK,
+        **provider: Any,
     ) -> int:
-        """Deploy the dataset `tip/chain` with ``provider`` settings; return its job."""
+        """Deploy the dataset `tip/chain` with ``provider`` settings (another node's ``url``, say); return its job."""
         settings = {"network": "tip", "url": self.node.url, **provider}
         await ProviderStore(self._providers).put("tip", "evm-rpc", settings)
-        manifest = generate_manifest("evm-rpc", "tip", FIRST_BLOCK, finalized)
+        manifest = generate_manifest("evm-rpc", "tip", start_block, finalized)
         registered = await DatasetStore(self.db, self._manifests).register("tip", "chain", "1.0.0", manifest)
         wanted = {
             "dataset_namespace": "tip",

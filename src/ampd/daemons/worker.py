@@ -37,6 +37,7 @@ from ampd.handlers.http_call import USER_AGENT, http_kind
 from ampd.jobs import AttemptStore, JobHandler, LeasedJobs, Notifier, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
+from ampd.sources.memory import ByteBudget
 from ampd.tasks import cancel_all
 from ampd.webhooks import AddressRules
 from ampd.webhooks.guarded import GuardedHttp
@@ -144,7 +145,7 @@ def _parts(config: Config, db: MetadataDb, lake: ObjectStore, executor: ThreadPo
         ),
         lake=lake,
         executor=executor,
-        open_source=partial(open_source, cooldowns=EndpointCooldowns(db)),
+        open_source=partial(open_source, cooldowns=EndpointCooldowns(db), memory=ByteBudget()),
         settings=ExtractionSettings(
             limits=SegmentLimits(
                 seconds=writer.target_range_secs, blocks=writer.max_range_blocks, bytes=writer.max_range_bytes

@@ -280,8 +280,9 @@ class RangeStore:
         """Make consecutive segments of all tables count, in one transaction, when the lease is the current one; the
         range goes on behind them. Those of a range that replaces take the places of what is there.
 
-        :raises AmpError: LEASE_LOST; RANGE_ALREADY_COMMITTED when a block is there already; PARENT_HASH_MISMATCH when
-            what replaces others would not hang on the blocks before it. Nothing has changed then.
+        :raises AmpError: LEASE_LOST; RANGE_ALREADY_COMMITTED when a block is there already, or when only a part of a
+            segment would be replaced; PARENT_HASH_MISMATCH when what replaces others would not hang on the blocks
+            before it. Nothing has changed then.
         """
         start, end = segments[0].segment.start_block, segments[-1].segment.end_block
         try:
@@ -309,6 +310,7 @@ class RangeStore:
         ids = _revision_ids(segments)
         start, end = segments[0].segment.start_block, segments[-1].segment.end_block
         await connection.execute(sql("data_store", "lock_revisions"), {"ids": ids})
+        await self._check_segments(connection, ids, start, end)
         across = {"revision_ids": ids, "block": end}
         goes_on = await (await connection.execute(sql("data_store", "find_run_across"), across)).fetchone() is not None
         parameters = {
@@ -319,6 +321,21 @@ class RangeStore:
         }
         await connection.execute(sql("data_store", "retire_files"), parameters)
         return [start, end + 1] if goes_on else [start]
+
+    async def _check_segments(self, connection: Connection, revision_ids: Sequence[int], start: int, end: int) -> None:
+        """The segments that were to be replaced may have been compacted with others meanwhile: these would go with
+        them, and leave a gap until they are extracted again. Tables that are out of step lack a block at each border,
+        one or the other: their files go as they are.
+        """
+        parameters = {"revision_ids": revision_ids, "borders": [start, end + 1]}
+        found = await (await connection.execute(sql("data_store", "find_files_across"), parameters)).fetchone()
+        if found is not None:
+            raise AmpError(
+                ErrorCode.RANGE_ALREADY_COMMITTED,
+                f"blocks {start} to {end} were to be replaced, but those before and behind block {found['border']} "
+                "have become one segment meanwhile: nothing was written",
+                recoverable=True,
+            )
 
     async def _check_link(self, connection: Connection, segments: Sequence[WrittenSegment], block: int) -> None:
         """What replaces blocks never makes a line shorter than it was: else the chain has changed once more, or others

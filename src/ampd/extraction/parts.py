@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
 from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
+from ampd.extraction.collected import Collected
 from ampd.extraction.compaction import CompactionLimits
 from ampd.extraction.head import Head
 from ampd.extraction.plan import ExtractionInput
@@ -62,6 +63,7 @@ class Parts:
     executor: Executor
     open_source: OpenSource
     settings: ExtractionSettings
+    collected: Collected = field(default_factory=Collected)
 
 
 @dataclass(frozen=True)

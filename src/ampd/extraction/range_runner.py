@@ -35,6 +35,8 @@ _BATCHES_AHEAD = 3
 # What a node answers while its chain reorganises. So many times in a row it is no news any more.
 _CHANGES_OF_CHAIN = frozenset({ErrorCode.PARENT_HASH_MISMATCH, ErrorCode.BLOCK_NOT_AVAILABLE})
 _MOST_CHANGES = 3
+# Why a commit is refused that replaces others: another look at what is to be replaced mends it.
+_OUTDATED = frozenset({ErrorCode.PARENT_HASH_MISMATCH, ErrorCode.RANGE_ALREADY_COMMITTED})
 
 
 class RangeRunner:
@@ -94,7 +96,7 @@ class RangeRunner:
         while (batch := await self._next(reading)) is not None:
             if self._finishing is not None and self._finishing.done():
                 await self._finish_last()
-            await reading.writer.add(batch)
+            await self._add(reading, batch)
             left = reading.lease.end_block - batch.end_block
             if coming is None and 0 < left <= _BATCHES_AHEAD * (batch.end_block - batch.start_block + 1):
                 next_lease = None if self._stop.is_set() else await acquire(reading.lease, waits=False)
@@ -102,6 +104,14 @@ class RangeRunner:
         await self._finish_last()
         self._finishing = asyncio.create_task(self._finish(reading))
         return coming
+
+    async def _add(self, reading: _Reading, batch: BlockBatch) -> None:
+        """Collect a batch; when all ranges of this worker have too much in memory, write what this one has."""
+        await reading.writer.add(batch)
+        if self._parts.collected.add(reading, sum(table.nbytes for table in batch.tables.values())):
+            await reading.writer.close_segment()
+            await reading.writer.wait()
+            self._parts.collected.forget(reading)
 
     async def _next(self, reading: _Reading) -> BlockBatch | None:
         """Return the next batch of a range. When the chain changes while it is read, it ends here: what comes next is
@@ -134,14 +144,14 @@ class RangeRunner:
 
     async def _commit(self, reading: _Reading) -> bool:
         """Commit what is left to be committed of a range; False when it was to replace others and the chain has changed
-        once more: then it is dropped, for a deeper look.
+        once more, or the segments have: then it is dropped, for another look.
         """
         try:
             await reading.writer.finish()
         except AmpError as error:
-            if error.code != ErrorCode.PARENT_HASH_MISMATCH or not reading.lease.replaces:
+            if error.code not in _OUTDATED or not reading.lease.replaces:
                 raise
-            _log.info("range.chain_changed", code=error.code, error=error.message)
+            _log.info("range.outdated", code=error.code, error=error.message)
             await reading.writer.abandon()
             await self._parts.ranges.drop(reading.lease)
             self._forget(reading)
@@ -150,6 +160,7 @@ class RangeRunner:
         return True
 
     def _forget(self, reading: _Reading) -> None:
+        self._parts.collected.forget(reading)
         if reading in self._open:
             self._open.remove(reading)
 
@@ -179,6 +190,7 @@ class RangeRunner:
             await reading.close()
             await reading.writer.abandon()
         finally:
+            self._parts.collected.forget(reading)
             await self._held.release(reading.lease)
 
 

@@ -9,6 +9,7 @@ from ampd.datasets import EvmRpcProviderConfig, Provider
 from ampd.extraction.head import HeadPolicy
 from ampd.sources.blocks import BlockSource
 from ampd.sources.evm_rpc import CooldownStore, Endpoint, EvmRpcSource
+from ampd.sources.memory import ByteBudget
 
 
 def head_policy(providers: Sequence[Provider]) -> HeadPolicy:
@@ -24,15 +25,20 @@ def head_policy(providers: Sequence[Provider]) -> HeadPolicy:
 
 
 def open_source(
-    providers: Sequence[Provider], network: str, executor: Executor, *, cooldowns: CooldownStore | None = None
+    providers: Sequence[Provider],
+    network: str,
+    executor: Executor,
+    *,
+    cooldowns: CooldownStore | None = None,
+    memory: ByteBudget | None = None,
 ) -> BlockSource:
     """Return the source of ``providers`` (kind evm-rpc, secrets substituted), which decodes on ``executor``.
 
     The providers share the load and stand in for each other; ``cooldowns`` is where workers tell each other of nodes
-    that want to be left alone.
+    that want to be left alone; ``memory`` is what all sources of a worker share.
     """
     endpoints = [_endpoint(EvmRpcProviderConfig.model_validate(provider.config)) for provider in providers]
-    return EvmRpcSource(endpoints, network=network, executor=executor, cooldowns=cooldowns)
+    return EvmRpcSource(endpoints, network=network, executor=executor, cooldowns=cooldowns, memory=memory)
 
 
 def _endpoint(config: EvmRpcProviderConfig) -> Endpoint:

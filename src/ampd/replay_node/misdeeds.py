@@ -1,14 +1,19 @@
 """What real nodes get wrong about receipts, blocks and batches, as changes of a true answer.
 
 Each takes parsed JSON and returns what a node at fault would have answered instead; use them with
-:class:`ampd.replay_node.ChangeResult` and :class:`ampd.replay_node.ChangeBatch`.
+:class:`ampd.replay_node.ChangeResult` and :class:`ampd.replay_node.ChangeBatch`. :func:`of_lagging_node` is the fault
+of a balancer, which leads a call to a node that is behind the others.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any, Final
+
+from ampd.replay_node.chain import ReplayChain
+from ampd.replay_node.faults import ReplaceResult, RpcCall
 
 _OTHER_HASH: Final = "0x" + "f0" * 32
 
@@ -181,3 +186,23 @@ WRONG_BATCHES: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "one error": one_error,
     "one rate limit": one_rate_limit,
 }
+
+# A balancer
+
+
+def of_lagging_node(call: RpcCall, chain: ReplayChain, blocks_behind: int) -> ReplaceResult | None:
+    """Answer as a node does that lacks the last blocks of ``chain``; None when it knows as much as the others."""
+    head = max(chain.first_block, chain.last_block - blocks_behind)
+    match call.method, call.params:
+        case "eth_blockNumber", _:
+            return ReplaceResult(hex(head))
+        case "eth_getBlockByNumber", ["latest", bool(full)]:
+            return ReplaceResult(json.loads(b"".join(chain.block(head, full=full))))
+        case ("eth_getBlockByNumber", [str(name), _]) | ("eth_getBlockReceipts", [str(name)]):
+            number = chain.number_of_hash(name) if len(name) == 66 else _number(name)
+            return ReplaceResult(None) if number is not None and number > head else None
+    return None
+
+
+def _number(text: str) -> int | None:
+    return int(text, 16) if text.startswith("0x") else None

@@ -63,6 +63,13 @@ async def test_a_job_of_any_kind_may_have_a_timetable_or_a_time(cluster: Cluster
     assert [job["id"] for job in (await cluster.api.get("/jobs?recurring=true")).json()["jobs"]] == [recurring["id"]]
 
 
+async def test_the_extraction_of_a_dataset_may_be_created_with_a_timetable_too(cluster: Cluster) -> None:
+    wanted = {"input": {"dataset": "a/b", "end_block": "latest"}, "retries": None}
+    created = await create(cluster, HOURLY, kind="extraction", **wanted)
+    assert (created["recurring"], created["end_block"], created["retries"]) == (True, "latest", None)
+    assert await cluster.deploy("a/b", end_block="latest", schedule=HOURLY) == created["id"]
+
+
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [

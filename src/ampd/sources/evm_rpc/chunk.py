@@ -31,8 +31,8 @@ _Result = TypeVar("_Result")
 # The aim for the JSON of one chunk. It bounds memory (with the chunks in flight) and is large enough for columns to pay
 # off.
 CHUNK_BYTES: Final = 16 * 1024 * 1024
-# Blocks may be much larger than those before them: a chunk that has so many bytes of blocks alone ends there.
-_MOST_BLOCK_BYTES: Final = CHUNK_BYTES
+# Blocks may be much larger than those before them: a chunk that has so many bytes ends there.
+_MOST_BYTES: Final = CHUNK_BYTES
 FIRST_CHUNK_BLOCKS: Final = 8
 MOST_CHUNK_BLOCKS: Final = 256
 _LONGEST_TIP_PAUSE_SECONDS: Final = 2.0
@@ -46,6 +46,7 @@ class Learned:
     by_bytes: int = FIRST_CHUNK_BLOCKS
     allowed: Aimd = field(default_factory=lambda: Aimd(MOST_CHUNK_BLOCKS, by_one=True))
     has_unknown_keys: bool = False
+    bytes_per_block: float | None = None
 
     @property
     def chunk_blocks(self) -> int:
@@ -55,8 +56,8 @@ class Learned:
     def learn(self, batch: BlockBatch, blocks: DecodedBlocks) -> None:
         """Take note of a chunk that was read."""
         self.has_unknown_keys |= blocks.has_unknown_keys
-        bytes_per_block = batch.source_bytes / len(blocks.numbers)
-        self.by_bytes = max(1, min(MOST_CHUNK_BLOCKS, int(CHUNK_BYTES / bytes_per_block)))
+        self.bytes_per_block = batch.source_bytes / len(blocks.numbers)
+        self.by_bytes = max(1, min(MOST_CHUNK_BLOCKS, int(CHUNK_BYTES / self.bytes_per_block)))
         self.allowed.grow()
 
 
@@ -83,7 +84,6 @@ class Chunk:
         self._executor = executor
         self._blocks: dict[int, bytes] = {}
         self._receipts: dict[int, bytes] = {}
-        self._bytes = 0
         self._avoid = set(avoid)  # answered wrongly
         self._struck: set[int] = set()  # as above, and never forgotten
         self._failed: set[int] = set()  # did not answer
@@ -126,7 +126,13 @@ class Chunk:
         positions = blocks.blocks_with_transactions()
         missing = [position for position in positions if numbers[position] not in self._receipts]
         if missing:
-            await fetch_receipts(node, blocks, missing, partial(self._keep, node, self._receipts))
+            keep = partial(self._keep, node, self._receipts)
+            first = numbers[positions[0]]
+            await fetch_receipts(node, blocks, missing, keep, go_on=lambda: self._goes_on(self._receipts, first))
+        absent = next((numbers[position] for position in positions if numbers[position] not in self._receipts), None)
+        if absent is not None:
+            self._cut(absent - 1)
+            return await self._attempt(node)  # nothing is asked for any more
         receipts = [self._receipts[numbers[position]] for position in positions]
         unknown_keys = self._learned.has_unknown_keys
         return await self._decode(lambda: decode_receipts(blocks, receipts, expect_unknown_keys=unknown_keys)), blocks
@@ -140,18 +146,20 @@ class Chunk:
             node.client,
             calls,
             lambda call, body: self._keep(node, self._blocks, call.id, body),
-            go_on=lambda: self._bytes < _MOST_BLOCK_BYTES or self.start_block not in self._blocks,
+            go_on=lambda: self._goes_on(self._blocks, self.start_block),
         )
         absent = next((n for n in missing if n not in self._blocks), None)
         if absent is not None:
             self._cut(absent - 1)
 
+    def _goes_on(self, bodies: dict[int, bytes], first: int) -> bool:
+        """Tell whether more is to be asked for: there is room, or the ``first`` answer is not there yet."""
+        return first not in bodies or sum(map(len, bodies.values())) < _MOST_BYTES
+
     def _keep(self, node: Node, bodies: dict[int, bytes], number: int, body: bytes) -> None:
         if node not in self.used:
             self.used.append(node)
         bodies[number] = body
-        if bodies is self._blocks:
-            self._bytes += len(body)
 
     def _cut(self, end_block: int) -> None:
         """End earlier: what comes later is left to another chunk."""
@@ -160,7 +168,6 @@ class Chunk:
         for bodies in (self._blocks, self._receipts):
             for number in [n for n in bodies if n > end_block]:
                 del bodies[number]
-        self._bytes = sum(map(len, self._blocks.values()))
 
     def _forget(self, number: int | None) -> None:
         """Drop what was answered about a block, or about all."""
@@ -170,7 +177,6 @@ class Chunk:
                 bodies.clear()
             else:
                 bodies.pop(number, None)
-        self._bytes = sum(map(len, self._blocks.values()))
 
     async def _decode(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -11,6 +11,7 @@ import structlog
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.evm_rpc.classify import INVALID_PARAMS, Reaction
+from ampd.sources.evm_rpc.client import GoOn, always
 from ampd.sources.evm_rpc.decode import DecodedBlocks
 from ampd.sources.evm_rpc.faults import NodeFault
 from ampd.sources.evm_rpc.fetch import fetch
@@ -26,8 +27,11 @@ _OF_TRANSACTION = "eth_getTransactionReceipt"
 StoreReceipts = Callable[[int, bytes], None]
 
 
-async def fetch_receipts(node: Node, blocks: DecodedBlocks, positions: Sequence[int], store: StoreReceipts) -> None:
-    """Ask for the receipts of the blocks at ``positions``; ``store`` gets block number and answer.
+async def fetch_receipts(
+    node: Node, blocks: DecodedBlocks, positions: Sequence[int], store: StoreReceipts, *, go_on: GoOn = always
+) -> None:
+    """Ask for the receipts of the blocks at ``positions``; ``store`` gets block number and answer. No further block is
+    begun when ``go_on`` says no.
 
     Only a node that does not know the method is asked for single receipts: never one that is out of breath.
 
@@ -41,7 +45,7 @@ async def fetch_receipts(node: Node, blocks: DecodedBlocks, positions: Sequence[
 
     if node.gives_block_receipts:
         try:
-            await _of_blocks(node, blocks, missing, keep)
+            await _of_blocks(node, blocks, missing, keep, go_on)
         except NodeFault as fault:
             if fault.verdict.reaction is not Reaction.UNSUPPORTED or fault.method != _OF_BLOCK:
                 raise
@@ -51,7 +55,9 @@ async def fetch_receipts(node: Node, blocks: DecodedBlocks, positions: Sequence[
     await _of_transactions(node, blocks, list(missing), keep)
 
 
-async def _of_blocks(node: Node, blocks: DecodedBlocks, missing: Sequence[int], keep: StoreReceipts) -> None:
+async def _of_blocks(
+    node: Node, blocks: DecodedBlocks, missing: Sequence[int], keep: StoreReceipts, go_on: GoOn
+) -> None:
     """Ask by the hash of the block, so that receipts cannot be of another fork; by number where a node knows only that.
 
     Either way every receipt's block hash is compared when it is decoded.
@@ -68,12 +74,12 @@ async def _of_blocks(node: Node, blocks: DecodedBlocks, missing: Sequence[int], 
         ]
 
     try:
-        await fetch(node.client, calls(), lambda call, body: keep(call.id, body))
+        await fetch(node.client, calls(), lambda call, body: keep(call.id, body), go_on=go_on)
     except NodeFault as fault:
         if fault.rpc_code != INVALID_PARAMS or node.receipts_by_number:
             raise
         node.receipts_by_number = True
-        await fetch(node.client, calls(), lambda call, body: keep(call.id, body))
+        await fetch(node.client, calls(), lambda call, body: keep(call.id, body), go_on=go_on)
 
 
 async def _of_transactions(node: Node, blocks: DecodedBlocks, missing: Sequence[int], keep: StoreReceipts) -> None:

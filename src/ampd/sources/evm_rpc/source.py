@@ -18,6 +18,7 @@ from ampd.sources.evm_rpc.client import Patience
 from ampd.sources.evm_rpc.cooldowns import CooldownStore
 from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.pool import NodePool
+from ampd.sources.memory import ByteBudget
 from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +41,8 @@ class EvmRpcSource:
     """The chain behind the nodes of ``endpoints``, which share the load and stand in for each other.
 
     ``executor`` runs the decoding; ``network`` is the dataset's name for the chain; ``cooldowns`` carries the rests of
-    rate-limited endpoints between workers.
+    rate-limited endpoints between workers; ``memory`` bounds the answers in hand, with those of other sources that have
+    the same.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class EvmRpcSource:
         executor: Executor,
         cooldowns: CooldownStore | None = None,
         patience: Patience | None = None,
+        memory: ByteBudget | None = None,
     ) -> None:
         listed = [endpoints] if isinstance(endpoints, Endpoint) else list(endpoints)
         self._pool = NodePool(listed, network=network, patience=patience, cooldowns=cooldowns)
         self._executor = executor
         self._learned = Learned()
+        self._memory = memory or ByteBudget()
         self._leaves_withdrawals_out = False
         self._served: OrderedDict[tuple[int, int], set[int]] = OrderedDict()
         self._distrusted: OrderedDict[tuple[int, int], set[int]] = OrderedDict()
@@ -145,11 +149,21 @@ class EvmRpcSource:
         )
 
     async def _read(self, chunk: Chunk) -> BlockBatch:
-        batch = await chunk.read()
+        async with self._memory.hold(self, lambda: self._bytes_of(chunk)):
+            batch = await chunk.read()
         nodes = {self._pool.nodes.index(node) for node in chunk.used}
         _remember(self._served, (batch.start_block, batch.end_block), nodes)
         self._warn_of_missing_withdrawals(chunk, batch)
         return batch
+
+    def _bytes_of(self, chunk: Chunk) -> int:
+        """Return what the answers of a chunk will probably take. Before the first one has come nobody knows: then it
+        may be much.
+        """
+        per_block = self._learned.bytes_per_block
+        if per_block is None:
+            return self._memory.most_bytes // 2
+        return int(per_block * (chunk.end_block - chunk.start_block + 1))
 
     async def _read_linked(self, batch: BlockBatch, parent: BlockBatch) -> BlockBatch:
         """Read a chunk again that does not hang on the one before it: one of the two is of another fork by now."""
