@@ -15,6 +15,7 @@ from ampd.errors import ErrorCode
 from ampd.metadata_db import EmbeddedPostgres, MetadataDb, Row
 from ampd.webhook_signature import key_of, secret_of
 from ampd.webhooks import (
+    Delivery,
     DeliveryStatus,
     LeasedDelivery,
     Outcome,
@@ -466,3 +467,21 @@ async def until_row(scene: Scene, query: LiteralString) -> Row:
         while (row := await scene.db.fetch_one(query)) is None:
             await asyncio.sleep(0.01)
     return row
+
+
+async def test_a_process_that_stood_still_does_not_send_what_others_may_be_sending(
+    scene: Scene, there: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await scene.webhook(there.url)
+    await scene.job("old")
+    monkeypatch.setattr(ampd.controller.webhooks, "LEASE_SECONDS", -1)  # whatever was leased, was leased long ago
+    async with scene.delivering():
+        await scene.until(webhook, lambda log: log[0].next_attempt_at is not None and is_leased(log[0]))
+        monkeypatch.setattr(ampd.controller.webhooks, "LEASE_SECONDS", 60)
+        await scene.job("new")
+        await there.count(1)
+    assert [each.job_id for each in there.received] == [2]
+
+
+def is_leased(delivery: Delivery) -> bool:
+    return delivery.next_attempt_at is not None and delivery.next_attempt_at > delivery.created_at

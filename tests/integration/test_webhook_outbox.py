@@ -94,7 +94,7 @@ async def test_a_life_is_told_once_with_what_the_job_was_at_each_moment(scene: S
         assert each.payload["timestamp"] == (event.created_at - EPOCH) // timedelta(milliseconds=1)
         told = each.payload["job"]
         assert (told["id"], told["namespace"], told["product"], told["env"]) == (str(job_id), "noop", "my-app", "prd")
-    assert [each.payload["job"]["execution_count"] for each in log] == [1, 1, 1, 2]
+    assert [each.payload["job"]["execution_count"] for each in log] == [0, 1, 1, 1]
     assert log[2].payload["job"]["error"] == FATAL.message
     assert log[0].payload["job"]["dataset"] == {"namespace": "ethereum", "name": "mainnet"}
     assert "dataset" not in log[3].payload["job"]
