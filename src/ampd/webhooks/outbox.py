@@ -19,7 +19,7 @@ LEASE_SECONDS: Final = 60.0
 DISABLE_AFTER_SECONDS: Final = 5 * DAY
 # Two failures that lie further apart do not belong together: more than the longest delay between two tries.
 STREAK_GAP_SECONDS: Final = 2 * DAY
-_LOOKED_AT: Final = 500
+_LOOKED_AT: Final = 100
 _BATCH: Final = 5000
 
 
@@ -135,14 +135,26 @@ async def expire_deliveries(db: MetadataDb, *, days: float, batch: int = _BATCH)
     return how much it was.
     """
     total, after_id = 0, 0
-    while True:
-        async with db.transaction() as connection:
-            lock = await (await connection.execute(sql("webhooks", "lock_log"))).fetchone()
-            if not (lock and lock["taken"]):
-                return total
-            parameters = {"age_seconds": days * DAY, "after_id": after_id, "batch": batch}
-            row = await (await connection.execute(sql("webhooks", "expire_deliveries"), parameters)).fetchone()
-        if row is None or row["last_id"] is None:
-            return total
+    while row := await _one_portion(db, "expire_of_deleted", {"batch": batch}):
         total += int(row["deleted"])
+        if row["deleted"] < batch:
+            break
+    while days and (
+        row := await _one_portion(
+            db, "expire_deliveries", {"age_seconds": days * DAY, "after_id": after_id, "batch": batch}
+        )
+    ):
+        total += int(row["deleted"])
+        if not row["goes_on"]:
+            break
         after_id = row["last_id"]
+    return total
+
+
+async def _one_portion(db: MetadataDb, operation: str, parameters: dict[str, Any]) -> Row | None:
+    """Remove a portion; None when another process is doing so at this moment."""
+    async with db.transaction() as connection:
+        lock = await (await connection.execute(sql("webhooks", "lock_log"))).fetchone()
+        if not (lock and lock["taken"]):
+            return None
+        return await (await connection.execute(sql("webhooks", operation), parameters)).fetchone()

@@ -14,7 +14,6 @@ WITH endpoint AS (
         WHERE webhook_id = e.id AND status = 'PENDING' AND next_attempt_at <= now() AND e.room > 0
         ORDER BY next_attempt_at, id
         LIMIT %(looked_at)s
-        FOR NO KEY UPDATE SKIP LOCKED
     ) d
     LEFT JOIN LATERAL (
         SELECT id, next_attempt_at FROM webhook_deliveries
