@@ -100,6 +100,34 @@ async def test_a_life_is_told_once_with_what_the_job_was_at_each_moment(scene: S
     assert "dataset" not in log[3].payload["job"]
 
 
+async def test_executions_are_counted_when_they_have_begun_and_as_a_timetable_counts_them(
+    postgres_server: EmbeddedPostgres, migrated_template: str
+) -> None:
+    """The columns come with the operations of jobs and with timetables: they are read by name, when they are there."""
+    with fresh_database(postgres_server, migrated_template) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "ALTER TABLE jobs ADD COLUMN IF NOT EXISTS recurring boolean NOT NULL DEFAULT false, "
+            "ADD COLUMN IF NOT EXISTS started_at timestamptz, "
+            "ADD COLUMN IF NOT EXISTS execution_count integer NOT NULL DEFAULT 0"
+        )
+        connection.execute(
+            "INSERT INTO jobs (kind, state, input, execution_number, recurring, started_at, execution_count) VALUES "
+            "('a', 'STOPPED', '{}', 3, false, NULL, 0), ('b', 'STOPPED', '{}', 3, false, now(), 0), "
+            "('c', 'STOPPED', '{}', 9, true, now(), 7)"
+        )
+        connection.execute("INSERT INTO webhooks (url, events) VALUES ('https://x', '{job.cancelled}')")
+        connection.execute(
+            "INSERT INTO job_events (job_id, actor, event_type, from_state, execution_number, lease_epoch, detail) "
+            "SELECT id, 'test', state, 'SCHEDULED', execution_number, 0, '{\"reason\": \"enough\"}' FROM jobs"
+        )
+        told = [row[0] for row in connection.execute("SELECT job FROM webhook_deliveries ORDER BY job_id")]
+    assert [(each["kind"], each["execution_count"], each["reason"]) for each in told] == [
+        ("a", 2, "enough"),
+        ("b", 3, "enough"),
+        ("c", 7, "enough"),
+    ]
+
+
 async def test_a_retry_that_waits_and_a_lost_worker_tell_nobody(scene: Scene) -> None:
     webhook = await scene.webhook(URL)
     job_id = await scene.job()

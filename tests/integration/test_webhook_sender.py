@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -133,7 +134,15 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(there: Receive
     assert there.received[0].headers["Host"] == f"hooks.internal:{there.port}"
 
 
-async def test_names_of_this_machine_are_looked_up_for_real(there: Receiver) -> None:
+async def test_names_are_looked_up_as_the_system_does_it(there: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
+        if host == "no-such-name.invalid":  # nobody else needs to be asked
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return known(host, port, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     async with Sender(AddressRules.of(["127.0.0.0/8", "::1/128"])) as sender:
         assert (await sender.send(f"http://localhost:{there.port}/", headers(), BODY)).taken
         nobody = await fails(sender, "http://no-such-name.invalid/")
