@@ -95,6 +95,20 @@ class Receiver:
             self._news.set()
 
 
+def answer(status: int, **headers: str) -> Handler:
+    """Return what answers with ``status`` and headers, such as ``Retry_After="3600"``."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers=named)
+
+    return handle
+
+
+# A failure that is not tried again before the test lets time pass, however slow the machine is.
+FAILS: Handler = answer(500, Retry_After="3600")
+
+
 def _verifies(key: str | bytes, body: bytes, headers: dict[str, str]) -> bool:
     try:
         Verifier(key).verify(body, headers)

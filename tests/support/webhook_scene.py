@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -26,16 +27,11 @@ from support.engine import SECONDS, Engine
 OWN_SECRET: Final = "webhook-secret-key"
 LOCAL: Final = AddressRules.of(["127.0.0.0/8"])
 DAY: Final = 86_400.0
+# The endpoints first, as the loop locks them.
 _TIMES: Final = {
-    "webhook_deliveries": (
-        "next_attempt_at",
-        "leased_until",
-        "last_attempt_at",
-        "created_at",
-        "finished_at",
-    ),
     "webhooks": ("failing_since", "last_failure_at", "resume_at", "disabled_at"),
     "webhook_keys": ("created_at", "expires_at"),
+    "webhook_deliveries": ("next_attempt_at", "leased_until", "last_attempt_at", "created_at", "finished_at"),
 }
 
 
@@ -104,3 +100,7 @@ class Scene:
     async def live(self, job_id: int, end: str = "COMPLETED") -> None:
         """Let a job begin and end."""
         await self.engine.end(job_id, end)
+
+
+def replaced(settings: WebhookSettings, url: str | None = None, **changes: Any) -> WebhookSettings:
+    return dataclasses.replace(settings, **changes, **({} if url is None else {"url": url}))

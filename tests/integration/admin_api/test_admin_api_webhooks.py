@@ -23,7 +23,7 @@ from ampd.webhook_signature import key_of, secret_of
 from ampd.webhooks import AddressRules, Sender
 from support.ampctl import run
 from support.databases import empty, fresh_database
-from support.receivers import Receiver, receiver
+from support.receivers import FAILS, Receiver, receiver
 
 OWN = "webhook-secret-key"
 SHOWN = secret_of(key_of(OWN))
@@ -187,7 +187,7 @@ async def test_errors_have_the_codes_of_the_reference(cluster: Cluster) -> None:
 
 async def test_the_log_has_what_was_said_and_pages_go_on(cluster: Cluster, there: Receiver) -> None:
     created = await create(cluster, url=there.url, events=["job.scheduled", "job.started"])
-    there.answers = [500]
+    there.answers = [FAILS]
     path = f"/webhooks/{created['id']}"
     job_id = await cluster.job_in_state("RUNNING", "ethereum/mainnet")
     await there.count(1)

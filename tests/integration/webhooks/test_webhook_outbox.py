@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,30 +15,12 @@ from ampd.jobs.states import JobState
 from ampd.metadata_db import EmbeddedPostgres, MetadataDb, sql
 from ampd.webhooks import DeliveryStatus, Outcome, WebhookFilters, expire_deliveries, finish_delivery
 from ampd.webhooks.outbox import claim_deliveries
-from support.databases import empty, fresh_database
-from support.engine import FATAL, TRANSIENT, Engine, row_holder, worker_session
+from support.databases import fresh_database
+from support.engine import FATAL, TRANSIENT, row_holder
 from support.webhook_scene import DAY, Scene
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 URL = "https://example.com/hooks"
-
-
-@pytest.fixture(scope="module")
-def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
-@pytest.fixture
-def database_url(shared_url: str) -> str:
-    empty(shared_url)
-    return shared_url
-
-
-@pytest.fixture
-def scene(metadata_db: MetadataDb, database_url: str) -> Iterator[Scene]:
-    with worker_session(database_url) as worker:
-        yield Scene(metadata_db, Engine(metadata_db, worker))
 
 
 async def rows(scene: Scene) -> int:

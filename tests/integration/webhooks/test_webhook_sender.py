@@ -7,7 +7,7 @@ import gzip
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,6 @@ PUBLIC = "93.184.216.34"
 
 def headers() -> dict[str, str]:
     return signature_headers([KEY], "msg_1", int(time.time()), BODY)
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[Receiver]:
-    async with receiver(KEY) as listening:
-        yield listening
 
 
 class Names:
