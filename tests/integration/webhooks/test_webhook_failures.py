@@ -72,7 +72,8 @@ async def test_a_message_is_given_up_after_ten_tries_then_the_next_one_goes_and_
         since = log[0].occurred_at
         assert await scene.store.replay_failed(webhook.id, since=since.replace(year=since.year + 1)) == 0
         assert await scene.store.replay_failed(webhook.id, since=since) == 1
-        await scene.until_all(webhook, DeliveryStatus.DELIVERED)
+        replayed = await scene.until_all(webhook, DeliveryStatus.DELIVERED)
+        assert replayed[0].attempts == 1  # it has all its tries again
         assert there.received[-1].message_id == there.received[0].message_id
         assert there.received[-1].body == there.received[0].body
 
