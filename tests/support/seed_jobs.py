@@ -15,7 +15,7 @@ from ampd.client import AsyncAmpd, CreateOptions, Job
 from support.actions import Actions
 from support.daemons import POLL_SECONDS, Cluster
 from support.engine import SECONDS
-from support.timetables import PASS_TIME
+from support.timetables import PASS_TIME_OF_JOBS
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -73,7 +73,7 @@ class Jobs:
     def pass_time(self, milliseconds: int, *ids: int) -> None:
         """Move the times of jobs into the past, as if so much time had passed."""
         with psycopg.connect(self.database_url) as connection:
-            statement = PASS_TIME[1] + " WHERE id = ANY (%(ids)s)"
+            statement = PASS_TIME_OF_JOBS + " WHERE id = ANY (%(ids)s)"
             connection.execute(statement, {"by": timedelta(milliseconds=milliseconds), "ids": [*ids]})
 
     async def _scheduled(self) -> Job:
