@@ -19,6 +19,7 @@ from typing import Any, Final
 import pyarrow as pa
 from cyclopts import App
 from pydantic import BaseModel
+from python_client_page import client_page
 
 from ampd import config, errors
 from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF
@@ -60,6 +61,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "configuration": configuration_page,
         "errors": errors_page,
         "promises": promises_page,
+        "python-client": lambda: client_page(table, NOTE),
     }
     for name, page in written.items():
         yield DOCS / "reference" / f"{name}.md", page()
@@ -285,7 +287,8 @@ def promises_page() -> str:
     promises = tomllib.loads(PROMISES.read_text(encoding="utf-8"))
     text = f"# Promises and their tests\n\n{NOTE}\n" + inspect.cleandoc(
         """
-        What the documents that `ampd` was made after say of jobs, progress and workers, and the tests that prove it.
+        What the documents that `ampd` was made after say of jobs, timetables, progress and workers, and the tests that
+        prove it.
         The sentences stand in `tests/promises.toml`; a test looks that every test named there exists.
         """
     )
@@ -315,7 +318,7 @@ def _promise_rows(promises: Mapping[str, Any], document: str) -> Iterator[Sequen
 
 def _shown(sentence: str) -> str:
     """Return a sentence as text, a command as code, line by line."""
-    if re.match(r"#|ampctl|curl", sentence):
+    if re.match(r"#|//|ampctl|curl|await|if \(|interface|(\w+\?: )", sentence):
         return "<br>".join(code(line.strip()) for line in sentence.splitlines())
     return re.sub(r"([\\*\[\]<])", r"\\\1", sentence)
 

@@ -35,8 +35,8 @@ def main() -> int:
     except (ApiError, TimeoutError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"job {job.id} is {job.status}" + (f": {job.last_error['error_message']}" if job.last_error else ""))
-    return 0 if job.status == "COMPLETED" else 1
+    print(f"job {job.id} is {job.state}" + (f": {job.last_error}" if job.last_error else ""))
+    return 0 if job.status == "completed" else 1
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from ampd.metadata_db import EmbeddedPostgres
+from support.actions import actions
 from support.daemons import Cluster
 from support.databases import fresh_database
 from support.nodes import replay_process
+from support.seed_jobs import Jobs, Service, jobs_of
 
 
 @pytest.fixture(scope="module")
@@ -62,4 +65,33 @@ def module_cluster(tmp_path_factory: pytest.TempPathFactory, module_database_url
     """The config of a cluster that the tests of a module share."""
     directory = tmp_path_factory.mktemp("cluster")
     with _ending(Cluster(directory, module_database_url, SETTINGS)) as made:
+        yield made
+
+
+# Jobs may call this machine, and webhooks may be sent to it.
+_SECOND_LIFECYCLE = """
+[worker]
+slots = 32
+[http_jobs]
+allowed_networks = ["127.0.0.0/8"]
+[webhooks]
+allowed_networks = ["127.0.0.0/8"]
+"""
+_products = count(1)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, module_database_url: str) -> Iterator[Service]:
+    """A controller, a worker, and a service that jobs call, for the tests of a module."""
+    directory = tmp_path_factory.mktemp("cluster")
+    with _ending(Cluster(directory, module_database_url, _SECOND_LIFECYCLE)) as cluster, actions() as called:
+        cluster.start_controller()
+        cluster.start_worker("worker-01")
+        yield Service(cluster, called, module_database_url)
+
+
+@pytest.fixture
+async def jobs(service: Service) -> AsyncIterator[Jobs]:
+    """Creates jobs for one test; nobody else's jobs have its product."""
+    async for made in jobs_of(service, f"my-app-{next(_products)}"):
         yield made

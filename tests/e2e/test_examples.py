@@ -73,7 +73,7 @@ def lake(cluster: Cluster, recorded_node: str) -> Lake:
     return Lake(done.stdout, cluster.directory / "data")
 
 
-def test_the_examples_extract_query_and_check_the_same_blocks(lake: Lake) -> None:
+def test_the_examples_extract_query_check_and_run_on_a_timetable_the_same_blocks(cluster: Cluster, lake: Lake) -> None:
     assert f"blocks: blocks {FIRST} to {LAST}, 10 rows" in lake.output
     assert lake.output.rstrip().endswith("is COMPLETED")
 
@@ -86,6 +86,14 @@ def test_the_examples_extract_query_and_check_the_same_blocks(lake: Lake) -> Non
     checked = run_example("check_footer", *map(str, files))
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.splitlines() == [f"{file.name}: as its footer says" for file in files]
+
+    done = run_example("timetable", cluster.admin_url, "examples/blocks@1.0.0", str(LAST), "2")
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("runs at 20") for line in lines[:2])
+    # The first run was that of the first example.
+    assert [line.partition(" after ")[0] for line in lines[2:4]] == ["run 2: completed", "run 3: completed"]
+    assert lines[4:] == ["10 blocks verified, 0 violations", "verification: completed"]
 
 
 def test_the_example_of_an_own_handler_reports_on_the_same_blocks(cluster: Cluster, lake: Lake) -> None:
@@ -129,6 +137,10 @@ def test_the_extraction_example_says_what_failed(cluster: Cluster) -> None:
     assert done.returncode == 1
     assert "http" in done.stderr
     assert "Traceback" not in done.stderr
+
+    done = run_example("timetable", cluster.admin_url, "nobody/nothing", str(LAST), "2")
+    assert done.returncode == 1
+    assert "nobody/nothing" in done.stderr
 
 
 def _payers(lake: Lake) -> list[tuple[str, int, float]]:

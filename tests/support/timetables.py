@@ -16,18 +16,19 @@ from support.engine import Engine, worker_session
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
-PASS_TIME: tuple[LiteralString, ...] = (
-    # By way of another age: on its way a time must not meet the one before it.
-    "UPDATE job_firings SET fire_time = fire_time - interval '1000 years'",
-    "UPDATE job_firings SET fire_time = fire_time + interval '1000 years' - %(by)s, last_time = last_time - %(by)s",
-    """
+# Of all jobs, or of some, with a condition.
+PASS_TIME_OF_JOBS: LiteralString = """
 UPDATE jobs
 SET run_at = run_at - %(by)s, next_run_at = next_run_at - %(by)s, fires_after = fires_after - %(by)s,
     schedule = schedule || coalesce(
         (SELECT jsonb_object_agg(key, value::timestamptz - %(by)s)
          FROM jsonb_each_text(schedule) WHERE key IN ('anchor', 'start_at', 'end_date')),
-        '{}')
-""",
+        '{}')"""
+PASS_TIME: tuple[LiteralString, ...] = (
+    # By way of another age: on its way a time must not meet the one before it.
+    "UPDATE job_firings SET fire_time = fire_time - interval '1000 years'",
+    "UPDATE job_firings SET fire_time = fire_time + interval '1000 years' - %(by)s, last_time = last_time - %(by)s",
+    PASS_TIME_OF_JOBS,
 )
 
 

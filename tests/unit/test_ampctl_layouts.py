@@ -7,9 +7,23 @@ from typing import Any
 
 import pytest
 
-from ampd.cli.ctl import output
-from ampd.cli.ctl.output import duration, size
-from ampd.client import DatasetSummary, DatasetVersions, Event, Job, JobPage, ManifestSummary, Progress, Worker
+from ampd.cli.ctl import job_output, output
+from ampd.cli.ctl.output import size
+from ampd.cli.ctl.schedule import read_interval
+from ampd.cli.ctl.times import duration, interval
+from ampd.client import (
+    BulkResult,
+    DatasetSummary,
+    DatasetVersions,
+    Event,
+    Job,
+    JobHistory,
+    JobPage,
+    JobStats,
+    ManifestSummary,
+    Progress,
+    Worker,
+)
 
 HASH = "a1b2c3d" + "0" * 57
 JOB: dict[str, Any] = {
@@ -325,3 +339,105 @@ def test_inspect_is_json_for_programs_and_text_for_terminals(monkeypatch: pytest
     monkeypatch.setattr(sys, "stdout", Terminal())
     assert output.wants_json(False) is False
     assert output.wants_json(True) is True
+
+
+RECURRING = {
+    "recurring": True,
+    "cron": "0 9 * * *",
+    "tz": "America/New_York",
+    "limit": 5,
+    "end_date_ms": 1_893_456_000_000,
+    "next_run_at_ms": 1_772_632_800_000,
+    "execution_count": 2,
+    "product": "my-app",
+    "status": "PAUSED",
+    "lifecycle": "paused",
+    "labels": {"product": "my-app", "env": "prd", "other": "x"},
+    "stop_reason": "maintenance",
+}
+
+
+def test_a_job_with_a_timetable_says_when_it_runs() -> None:
+    when = [
+        "Schedule: 0 9 * * * (America/New_York), 5 times, until 2030-01-01T00:00:00Z",
+        "Next run: 2026-03-04T14:00:00Z",
+    ]
+    details = output.job_details(Job.from_json(JOB | RECURRING)).splitlines()
+    assert details[3:10] == [
+        *("Worker: worker-01", "Product: my-app", "Env: prd", *when),
+        *("Executions: 2", "Reason: maintenance"),
+    ]
+    assert output.job_list(page(RECURRING)).splitlines()[-2:] == [f"    {line}" for line in when]
+    every = RECURRING | {"cron": None, "every_ms": 5_400_000, "limit": None, "end_date_ms": None}
+    assert "Schedule: every 1h30m\n" in output.job_details(Job.from_json(JOB | every))
+
+
+def test_an_operation_on_a_job_says_where_it_stands_and_when_it_runs_next() -> None:
+    assert job_output.operated(Job.from_json(JOB | RECURRING), "paused").splitlines()[:2] == [
+        "✓ Job 12 paused",
+        "→ Status: PAUSED",
+    ]
+    later = {"status": "SCHEDULED", "lifecycle": "scheduled", "scheduled_at": "2026-03-04T14:00:00Z"}
+    assert job_output.created(Job.from_json(JOB | later)) == (
+        "✓ Job created\n→ Job ID: 12\n→ Runs: 2026-03-04T14:00:00Z"
+    )
+    ended = RECURRING | {"status": "STOPPED", "lifecycle": "cancelled"}
+    assert job_output.operated(Job.from_json(JOB | ended), "cancelled") == "✓ Job 12 cancelled\n→ Status: STOPPED"
+
+
+def test_an_operation_on_many_jobs_counts_them() -> None:
+    result = BulkResult.from_json({"matched": 3, "changed": 2, "skipped": 1, "count": 2, "dry_run": True})
+    assert job_output.bulk(result, "cancelled") == (
+        "✓ 2 jobs would be cancelled\n→ Matched: 3\n→ Skipped: 1, which were so already or cannot be"
+    )
+
+
+def test_the_history_shows_a_line_per_execution_and_its_error() -> None:
+    done = {
+        "number": 2,
+        "started_at": "2026-03-04T10:00:00Z",
+        "completed_at": "2026-03-04T10:00:01Z",
+        "duration_ms": 1250,
+        "status": "completed",
+        "error": None,
+        "error_detail": None,
+        "result": None,
+        "attempt_count": 2,
+        "attempts": [],
+    }
+    failed = {"number": 1, "status": "failed", "error": "x", "error_detail": FAILURE, "attempt_count": 1}
+    unbegun = {"number": 3, "status": "cancelled", "started_at": None, "completed_at": None, "duration_ms": None}
+    counts = {"job_id": 12, "total_executions": 2, "successful_executions": 1, "failed_executions": 1}
+    history = JobHistory.from_json(counts | {"executions": [done | unbegun, done, done | failed]})
+    assert job_output.history(history) == (
+        "Job ID: 12\n"
+        "Executions: 2 (1 completed, 1 failed)\n"
+        "\n"
+        "  [3] not begun - cancelled, 2 tries\n"
+        "  [2] 2026-03-04T10:00:00Z - completed, 1250 ms, 2 tries\n"
+        "  [1] 2026-03-04T10:00:00Z - failed, 1250 ms\n"
+        "      RESOLVE_END_BLOCK: the chain is shorter"
+    )
+    assert job_output.history(JobHistory.from_json(counts | {"executions": []})).endswith("1 failed)")
+
+
+def test_statistics_are_a_line_per_status_and_the_success_rate() -> None:
+    names = ("total", "scheduled", "queued", "running", "paused", "completed", "cancelled", "failed")
+    rest = {"completed_first_try": 4, "completed_after_retry": 2, "success_rate": 0.75, "avg_retry_count": 0.5}
+    stats = JobStats.from_json({name: number for number, name in enumerate(names, 1)} | rest)
+    lines = job_output.stats(stats).splitlines()
+    assert lines[0] == "Total: 1"
+    assert lines[5] == "Completed: 6 (2 after a retry)"
+    assert lines[-1] == "Success rate: 75.0%"
+    none = JobStats.from_json(dict.fromkeys(names, 0) | dict.fromkeys(rest, 0) | {"success_rate": None})
+    assert job_output.stats(none).splitlines()[-1] == "Success rate: none ended"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(90_000, "1m30s"), (129_600_000, "1d12h"), (1500, "1500ms"), (0, "0s"), (3_600_000, "1h")],
+)
+def test_an_interval_is_shown_as_it_can_be_typed(milliseconds: int, text: str) -> None:
+    assert interval(milliseconds) == text
+    if milliseconds:
+        assert read_interval(text) == milliseconds

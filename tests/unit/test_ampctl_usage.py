@@ -17,7 +17,10 @@ NOUNS = {
     "manifest": {"generate", "register", "list", "inspect"},
     "provider": {"register", "list", "inspect", "rm"},
     "dataset": {"register", "deploy", "list", "inspect", "versions", "manifest", "jobs"},
-    "job": {"list", "inspect", "progress", "events", "stop", "rm", "prune"},
+    "job": {
+        *("create", "list", "inspect", "progress", "events", "history", "stats", "next", "stop", "rm", "prune"),
+        *("cancel", "pause", "resume", "retry", "reschedule"),
+    },
     "webhook": {
         *("list", "create", "inspect", "rm", "enable", "disable", "rotate", "test", "deliveries", "replay"),
     },
@@ -76,6 +79,10 @@ def test_every_command_has_help_and_takes_the_address_and_the_token_from_the_env
         "job stop 1 2",
         "job stop 1 --force",
         "job list -l many",
+        "job retry 1 --delay soon",
+        "job create",
+        "job create http --retries often",
+        "job reschedule 1 --drop everything",
         "job rm",
         "dataset register a/x",
         "manifest generate --kind evm-rpc",
@@ -92,6 +99,30 @@ def test_wrong_usage_ends_with_2_and_says_what_and_where_help_is(line: str, caps
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("job cancel", "name a job, or say which jobs are meant: --product"),
+        ("job pause --dry-run", "name a job, or say"),
+        ("job resume 1 --all", "name either a job, or by options"),
+        ("job retry 1 --product a", "name either a job, or by options"),
+        ("job reschedule 1", "say what to change: --start-at, --cron"),
+        ("job next", "name either a job, or a schedule"),
+        ("job next 1 --cron @daily", "name either a job, or a schedule"),
+        ("job next 1 --from 2026-03-04", "name either a job, or a schedule"),
+    ],
+)
+def test_arguments_that_do_not_go_together_end_with_2_and_what_is_wanted(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    first, second = written.err.splitlines()
+    assert first.startswith("✗ failed to ")
+    assert said in second
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "job list",
@@ -105,6 +136,20 @@ def test_wrong_usage_ends_with_2_and_says_what_and_where_help_is(line: str, caps
         "job rm 1",
         "job remove 1",
         "job prune",
+        "job create compaction",
+        "job cancel 1",
+        "job cancel --all",
+        "job pause --product a --env b",
+        "job resume --status paused --product a",
+        "job retry 1 --delay 1m",
+        "job retry --kind http --created-after 2026-03-04",
+        "job reschedule 1 --every 1h",
+        "job reschedule 1 --drop limit",
+        "job history 1",
+        "job stats",
+        "job stats --product a --recurring",
+        "job next 1",
+        "job next --cron @daily",
         "worker list",
         "worker ls",
         "worker inspect w",

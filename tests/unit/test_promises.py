@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMISES: dict[str, Any] = tomllib.loads((ROOT / "tests" / "promises.toml").read_text(encoding="utf-8"))
-DOCUMENTS = ["job-management", "job-progress-api", "worker-management", "ampd-worker"]
+DOCUMENTS = ["job-management", "job-progress-api", "worker-management", "ampd-worker", "scheduled-job-management"]
 
 
 def proven() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError
 
 from ampd import __version__
 from ampd.cli.ctl import dataset, job, manifest, provider, verify, webhook, worker
-from ampd.cli.ctl.common import CommandFailedError
+from ampd.cli.ctl.common import CommandFailedError, WronglyUsedError
 from ampd.cli.ctl.output import clean
 from ampd.errors import AmpError, describe_exception
 
@@ -58,7 +58,7 @@ def _run_or_complain(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         return _complain(USED_WRONGLY, str(error), [f"{_command_of(error)} --help tells more"])
     except CommandFailedError as error:
-        return _complain(FAILED, error.what, error.causes)
+        return _complain(USED_WRONGLY if isinstance(error, WronglyUsedError) else FAILED, error.what, error.causes)
     except AmpError as error:
         return _complain(FAILED, error.message)
     except BrokenPipeError:

@@ -2,24 +2,33 @@
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
 ``providers`` and ``webhooks``. They answer frozen dataclasses that keep the answer as it came in ``raw``. Every
-failure is an :class:`ApiError`. :func:`verify_webhook` is for those who receive webhooks.
+failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive webhooks.
 """
 
 from __future__ import annotations
 
 from ampd.client._async import AsyncAmpd
 from ampd.client._errors import ApiError
+from ampd.client._job_models import (
+    BulkResult,
+    Dependency,
+    FireTime,
+    FireTimes,
+    Job,
+    JobAttempt,
+    JobDataset,
+    JobExecution,
+    JobHistory,
+    JobPage,
+    JobStats,
+)
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
     DatasetVersion,
     DatasetVersions,
-    Dependency,
     Event,
     EventPage,
-    Job,
-    JobDataset,
-    JobPage,
     ManifestSummary,
     Progress,
     Provider,
@@ -29,9 +38,19 @@ from ampd.client._models import (
     Worker,
     WorkerInfo,
 )
-from ampd.client._options import ScheduleOptions, VerifyMode
+from ampd.client._options import (
+    CreateOptions,
+    JobCriteria,
+    JobFilterOptions,
+    JobSelection,
+    Moment,
+    RetryOptions,
+    ScheduleOptions,
+    VerifyMode,
+)
 from ampd.client._sync import Ampd
 from ampd.client._transport import DEFAULT_ADMIN_URL
+from ampd.client._values import Instant, JobError, JobStatus
 from ampd.client._webhooks import (
     Delivery,
     DeliveryPage,
@@ -46,6 +65,8 @@ __all__ = [
     "Ampd",
     "ApiError",
     "AsyncAmpd",
+    "BulkResult",
+    "CreateOptions",
     "DatasetRevision",
     "DatasetSummary",
     "DatasetVersion",
@@ -55,13 +76,27 @@ __all__ = [
     "Dependency",
     "Event",
     "EventPage",
+    "FireTime",
+    "FireTimes",
+    "Instant",
     "Job",
+    "JobAttempt",
+    "JobCriteria",
     "JobDataset",
+    "JobError",
+    "JobExecution",
+    "JobFilterOptions",
+    "JobHistory",
     "JobPage",
+    "JobSelection",
+    "JobStats",
+    "JobStatus",
     "ManifestSummary",
+    "Moment",
     "Progress",
     "Provider",
     "RegisteredDataset",
+    "RetryOptions",
     "ScheduleOptions",
     "TableProgress",
     "VerificationReport",

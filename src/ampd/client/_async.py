@@ -2,118 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any
 
 import httpx
 
-from ampd.client import _calls
-from ampd.client._calls import JobFilters
+from ampd.client import _calls, _job_calls
+from ampd.client._async_jobs import AsyncJobs
+from ampd.client._job_models import JobPage
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
     DatasetVersions,
-    Event,
-    EventPage,
-    Job,
-    JobPage,
     ManifestSummary,
-    Progress,
     Provider,
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
-from ampd.client._webhooks import AsyncWebhooks, Webhook
+from ampd.client._webhooks import AsyncWebhooks
 
 Json = dict[str, Any]
-POLL_SECONDS = 1.0
-
-
-class AsyncJobs:
-    """Jobs: list, look, stop, remove."""
-
-    def __init__(self, send: SendAsync) -> None:
-        self._send = send
-
-    async def list(
-        self, *, limit: int | None = None, after: int | None = None, **filters: Unpack[JobFilterOptions]
-    ) -> JobPage:
-        """Return one page of jobs below ``after``, the newest first; active ones unless ``status`` says otherwise."""
-        return await self._send(_calls.list_jobs(limit, after, JobFilters(**filters)))
-
-    async def iterate(self, *, page_size: int | None = None, **filters: Unpack[JobFilterOptions]) -> AsyncIterator[Job]:
-        """Go through all jobs of all pages, the newest first."""
-        after = None
-        while True:
-            page = await self.list(limit=page_size, after=after, **filters)
-            for job in page.jobs:
-                yield job
-            if page.next_cursor is None:
-                return
-            after = page.next_cursor
-
-    async def get(self, job_id: int) -> Job:
-        """Return a job."""
-        return await self._send(_calls.get_job(job_id))
-
-    async def progress(self, job_id: int) -> Progress:
-        """Return how far a job is."""
-        return await self._send(_calls.job_progress(job_id))
-
-    async def stop(self, job_id: int) -> Job:
-        """Ask for the end of a job, and return the job; see :meth:`wait` for the end itself."""
-        return await self._send(_calls.stop_job(job_id))
-
-    async def set_webhook(self, *, url: str, events: Sequence[str] | None = None, secret: str | None = None) -> Webhook:
-        """Tell ``url`` of what happens to jobs: of all ``events`` unless named. The same call again changes nothing.
-
-        More can be said with the resource ``webhooks``.
-        """
-        return await AsyncWebhooks(self._send).set(url, events=events, secret=secret)
-
-    async def delete(self, job_id: int) -> None:
-        """Remove a job that has ended; one that does not exist is a success too."""
-        await self._send(_calls.delete_job(job_id))
-
-    async def prune(self, status: str | None = None) -> int:
-        """Remove the jobs that have ended, or those with ``status`` (completed, stopped, error), and count them."""
-        return await self._send(_calls.prune_jobs(status))
-
-    async def event_page(self, job_id: int, *, limit: int | None = None, after: int | None = None) -> EventPage:
-        """Return one page of the history of a job, oldest first, from after an event."""
-        return await self._send(_calls.job_events(job_id, limit, after))
-
-    async def events(self, job_id: int) -> builtins.list[Event]:
-        """Return the whole history of a job, oldest first."""
-        page = await self.event_page(job_id)
-        events = [*page.events]
-        while page.next_cursor is not None:
-            page = await self.event_page(job_id, after=page.next_cursor)
-            events += page.events
-        return events
-
-    async def event(self, job_id: int, event_id: int) -> Event:
-        """Return one entry of a job's history."""
-        return await self._send(_calls.job_event(job_id, event_id))
-
-    async def wait(self, job_id: int, timeout: float | None = None, *, poll_seconds: float = POLL_SECONDS) -> Job:  # noqa: ASYNC109 - the same face as the synchronous client
-        """Wait until a job has ended, and return it.
-
-        :raises TimeoutError: when it has not ended after ``timeout`` seconds.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not (job := await self.get(job_id)).is_terminal:
-            remaining = poll_seconds if deadline is None else deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError(f"job {job_id} is {job.status} after {timeout} seconds")
-            await asyncio.sleep(min(poll_seconds, remaining))
-        return job
 
 
 class AsyncWorkers:
@@ -169,7 +81,8 @@ class AsyncDatasets:
         ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
         have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
         ``retry`` says how long to wait between the tries. ``verify``: of which blocks what they commit to is
-        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full.
+        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full. ``schedule``: when it
+        runs; now, once, unless given.
         """
         options = {
             "end_block": end_block,
@@ -180,7 +93,7 @@ class AsyncDatasets:
             "depends_on": list(depends_on) or None,
             "retries": retries,
             "retry": retry,
-            "schedule": _calls.schedule(schedule),
+            "schedule": _job_calls.schedule(schedule),
         }
         return await self._send(_calls.deploy_dataset(reference, options))
 

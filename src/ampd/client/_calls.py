@@ -1,25 +1,19 @@
-"""Every operation of the Admin API as a :class:`Call`: what both clients share."""
+"""The operations of the Admin API as :class:`Call`: what both clients share. Those about jobs are in _job_calls.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
 
 from ampd.client._errors import ApiError
+from ampd.client._job_models import JobPage
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
     DatasetVersions,
-    Event,
-    EventPage,
-    Job,
-    JobPage,
     ManifestSummary,
-    Progress,
     Provider,
     RegisteredDataset,
     Worker,
@@ -45,75 +39,6 @@ def _nothing(_response: httpx.Response) -> None:
 
 def _present(**values: Any) -> Json:
     return {key: value for key, value in values.items() if value is not None}
-
-
-# Jobs
-
-
-@dataclass(frozen=True)
-class JobFilters:
-    """What listed jobs have in common; None asks for nothing. See GET /jobs."""
-
-    status: str | None = None
-    kind: str | None = None
-    dataset: str | None = None
-    worker_id: str | None = None
-    labels: Mapping[str, str] | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-
-    def to_query(self) -> Json:
-        """Return the query parameters of the filters that are there."""
-        return _present(
-            status=self.status,
-            kind=self.kind,
-            dataset=self.dataset,
-            worker_id=self.worker_id,
-            label=[f"{key}={value}" for key, value in (self.labels or {}).items()] or None,
-            created_after=_rfc3339("created_after", self.created_after),
-            created_before=_rfc3339("created_before", self.created_before),
-        )
-
-
-def _rfc3339(name: str, moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise ApiError(ErrorCode.INVALID_QUERY_PARAMETERS, f"{name} {moment} has no time zone")
-    return moment.isoformat()
-
-
-def list_jobs(limit: int | None, after: int | None, filters: JobFilters) -> Call[JobPage]:
-    query = _present(limit=limit, last_job_id=after) | filters.to_query()
-    return Call("GET", "/jobs", _json(JobPage.from_json), query)
-
-
-def get_job(job_id: int) -> Call[Job]:
-    return Call("GET", path("jobs", job_id), _json(Job.from_json))
-
-
-def job_progress(job_id: int) -> Call[Progress]:
-    return Call("GET", path("jobs", job_id, "progress"), _json(Progress.from_json))
-
-
-def stop_job(job_id: int) -> Call[Job]:
-    return Call("PUT", path("jobs", job_id, "stop"), _json(Job.from_json))
-
-
-def delete_job(job_id: int) -> Call[None]:
-    return Call("DELETE", path("jobs", job_id), _nothing)
-
-
-def prune_jobs(status: str | None) -> Call[int]:
-    return Call("DELETE", "/jobs", lambda response: int(response.headers["X-Deleted-Count"]), _present(status=status))
-
-
-def job_events(job_id: int, limit: int | None, after: int | None) -> Call[EventPage]:
-    return Call("GET", path("jobs", job_id, "events"), _json(EventPage.from_json), _present(limit=limit, after=after))
-
-
-def job_event(job_id: int, event_id: int) -> Call[Event]:
-    return Call("GET", path("jobs", job_id, "events", event_id), _json(Event.from_json))
 
 
 # Workers
@@ -165,14 +90,6 @@ def register_dataset(name: str, manifest: Json | str, version: str | None) -> Ca
     namespace, dataset = parse_name(name)
     body = {"namespace": namespace, "name": dataset, "manifest": manifest} | _present(version=version)
     return Call("POST", "/datasets", _json(RegisteredDataset.from_json), body=body)
-
-
-def schedule(options: Mapping[str, Any] | None) -> Json | None:
-    """Return a schedule as the wire has it; None when nothing is given."""
-    moments = {
-        name: _rfc3339(name, value) if isinstance(value, datetime) else value for name, value in (options or {}).items()
-    }
-    return _present(**moments) or None
 
 
 def deploy_dataset(reference: str, options: Json) -> Call[int]:

@@ -6,111 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ampd.client._job_models import TERMINAL_STATES
+
 Json = dict[str, Any]
-TERMINAL_STATUSES = frozenset({"COMPLETED", "STOPPED", "FAILED"})
 
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-@dataclass(frozen=True)
-class JobDataset:
-    """The dataset that a job extracts."""
-
-    namespace: str
-    name: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}@{self.version}"
-
-
-@dataclass(frozen=True)
-class Dependency:
-    """What a job waits for before it runs. ``status`` is None while, or since, there is no such job."""
-
-    reference: str
-    job_id: int | None
-    status: str | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job. ``worker_id`` is None while no worker has it; ``tables`` is known only in lists of a dataset's jobs."""
-
-    id: int
-    status: str
-    lifecycle: str
-    kind: str
-    dataset: JobDataset | None
-    manifest_hash: str | None
-    worker_id: str | None
-    end_block: str | None
-    parallelism: int
-    priority: int
-    labels: dict[str, str]
-    execution_number: int
-    retries: int | None
-    retry_count: int
-    last_error: Json | None
-    depends_on: tuple[Dependency, ...]
-    waiting_for: str | None
-    tables: tuple[str, ...]
-    run_at: datetime
-    created_at: datetime
-    updated_at: datetime
-    raw: Json = field(repr=False, compare=False)
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the job has ended."""
-        return self.status in TERMINAL_STATUSES
-
-    @classmethod
-    def from_json(cls, data: Json) -> Job:
-        """Read the answer of GET /jobs/{id}."""
-        dataset = data.get("dataset")
-        return cls(
-            id=data["id"],
-            status=data["status"],
-            lifecycle=data["lifecycle"],
-            kind=data["kind"],
-            dataset=JobDataset(dataset["namespace"], dataset["name"], dataset["version"]) if dataset else None,
-            manifest_hash=data["manifest_hash"],
-            worker_id=data["worker_id"],
-            end_block=data["end_block"],
-            parallelism=data["parallelism"],
-            priority=data["priority"],
-            labels=data["labels"],
-            execution_number=data["execution_number"],
-            retries=data["retries"],
-            retry_count=data["retry_count"],
-            last_error=data["last_error"],
-            depends_on=tuple(
-                Dependency(each["reference"], each["job_id"], each["status"]) for each in data["depends_on"]
-            ),
-            waiting_for=data["waiting_for"],
-            tables=tuple(data.get("tables", ())),
-            run_at=_instant(data["run_at"]),
-            created_at=_instant(data["created_at"]),
-            updated_at=_instant(data["updated_at"]),
-            raw=data,
-        )
-
-
-@dataclass(frozen=True)
-class JobPage:
-    """One page of jobs, the newest first. ``next_cursor`` is None on the last page."""
-
-    jobs: tuple[Job, ...]
-    next_cursor: int | None
-    raw: Json = field(repr=False, compare=False)
-
-    @classmethod
-    def from_json(cls, data: Json) -> JobPage:
-        """Read the answer of GET /jobs, or of a dataset's jobs."""
-        return cls(tuple(Job.from_json(job) for job in data["jobs"]), data.get("next_cursor"), raw=data)
 
 
 @dataclass(frozen=True)
@@ -175,7 +77,7 @@ class Progress:
     @property
     def is_terminal(self) -> bool:
         """Whether the job has ended."""
-        return self.job_status in TERMINAL_STATUSES
+        return self.job_status in TERMINAL_STATES
 
     @classmethod
     def from_json(cls, data: Json) -> Progress:

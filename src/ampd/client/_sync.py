@@ -3,115 +3,29 @@
 from __future__ import annotations
 
 import builtins
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any
 
 import httpx
 
-from ampd.client import _calls
-from ampd.client._calls import JobFilters
+from ampd.client import _calls, _job_calls
+from ampd.client._job_models import JobPage
+from ampd.client._jobs import Jobs
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
     DatasetVersions,
-    Event,
-    EventPage,
-    Job,
-    JobPage,
     ManifestSummary,
-    Progress,
     Provider,
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
-from ampd.client._webhooks import Webhook, Webhooks
+from ampd.client._webhooks import Webhooks
 
 Json = dict[str, Any]
-POLL_SECONDS = 1.0
-
-
-class Jobs:
-    """Jobs: list, look, stop, remove."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-
-    def list(
-        self, *, limit: int | None = None, after: int | None = None, **filters: Unpack[JobFilterOptions]
-    ) -> JobPage:
-        """Return one page of jobs below ``after``, the newest first; active ones unless ``status`` says otherwise."""
-        return self._send(_calls.list_jobs(limit, after, JobFilters(**filters)))
-
-    def iterate(self, *, page_size: int | None = None, **filters: Unpack[JobFilterOptions]) -> Iterator[Job]:
-        """Go through all jobs of all pages, the newest first."""
-        after = None
-        while True:
-            page = self.list(limit=page_size, after=after, **filters)
-            yield from page.jobs
-            if page.next_cursor is None:
-                return
-            after = page.next_cursor
-
-    def get(self, job_id: int) -> Job:
-        """Return a job."""
-        return self._send(_calls.get_job(job_id))
-
-    def progress(self, job_id: int) -> Progress:
-        """Return how far a job is."""
-        return self._send(_calls.job_progress(job_id))
-
-    def stop(self, job_id: int) -> Job:
-        """Ask for the end of a job, and return the job; see :meth:`wait` for the end itself."""
-        return self._send(_calls.stop_job(job_id))
-
-    def set_webhook(self, *, url: str, events: Sequence[str] | None = None, secret: str | None = None) -> Webhook:
-        """Tell ``url`` of what happens to jobs: of all ``events`` unless named. The same call again changes nothing.
-
-        More can be said with the resource ``webhooks``.
-        """
-        return Webhooks(self._send).set(url, events=events, secret=secret)
-
-    def delete(self, job_id: int) -> None:
-        """Remove a job that has ended; one that does not exist is a success too."""
-        self._send(_calls.delete_job(job_id))
-
-    def prune(self, status: str | None = None) -> int:
-        """Remove the jobs that have ended, or those with ``status`` (completed, stopped, error), and count them."""
-        return self._send(_calls.prune_jobs(status))
-
-    def event_page(self, job_id: int, *, limit: int | None = None, after: int | None = None) -> EventPage:
-        """Return one page of the history of a job, oldest first, from after an event."""
-        return self._send(_calls.job_events(job_id, limit, after))
-
-    def events(self, job_id: int) -> builtins.list[Event]:
-        """Return the whole history of a job, oldest first."""
-        page = self.event_page(job_id)
-        events = [*page.events]
-        while page.next_cursor is not None:
-            page = self.event_page(job_id, after=page.next_cursor)
-            events += page.events
-        return events
-
-    def event(self, job_id: int, event_id: int) -> Event:
-        """Return one entry of a job's history."""
-        return self._send(_calls.job_event(job_id, event_id))
-
-    def wait(self, job_id: int, timeout: float | None = None, *, poll_seconds: float = POLL_SECONDS) -> Job:
-        """Wait until a job has ended, and return it.
-
-        :raises TimeoutError: when it has not ended after ``timeout`` seconds.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not (job := self.get(job_id)).is_terminal:
-            remaining = poll_seconds if deadline is None else deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError(f"job {job_id} is {job.status} after {timeout} seconds")
-            time.sleep(min(poll_seconds, remaining))
-        return job
 
 
 class Workers:
@@ -179,7 +93,7 @@ class Datasets:
             "depends_on": list(depends_on) or None,
             "retries": retries,
             "retry": retry,
-            "schedule": _calls.schedule(schedule),
+            "schedule": _job_calls.schedule(schedule),
         }
         return self._send(_calls.deploy_dataset(reference, options))
 

@@ -194,9 +194,9 @@ def _follow(client: Ampd, job_id: int, advance: show.Advance) -> Progress:
 
 def _check_end(job: Job) -> None:
     if job.last_error is not None:
-        raise AmpError(ErrorCode.INTERNAL_ERROR, f"the extraction failed: {job.last_error['error_message']}")
-    if job.status != "COMPLETED":
-        raise AmpError(ErrorCode.INTERNAL_ERROR, f"the extraction ended as {job.status}, not COMPLETED")
+        raise AmpError(ErrorCode.INTERNAL_ERROR, f"the extraction failed: {job.last_error}")
+    if job.state != "COMPLETED":
+        raise AmpError(ErrorCode.INTERNAL_ERROR, f"the extraction ended as {job.state}, not COMPLETED")
 
 
 def _query(console: Console, amp_dir: Path) -> None:

@@ -25,6 +25,10 @@ class CommandFailedError(Exception):
         self.causes = list(causes)
 
 
+class WronglyUsedError(CommandFailedError):
+    """A command whose arguments do not go together: what is wanted."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Options:

@@ -1,21 +1,28 @@
-"""`ampctl job`: what runs, how far it is, and how to end it."""
+"""`ampctl job`: what runs, how far it is, and how to end it. Its other commands are in the modules job_*."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from ampd.cli.ctl import output
-from ampd.cli.ctl.common import DEFAULT_OPTIONS, CommandFailedError, Options, admin_api
+from ampd.cli.ctl import job_operations, job_outcomes, job_times, output
+from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api
 from ampd.cli.ctl.watch import watch_progress
+from ampd.cli.ctl.which import ANY, Which
 
-app = App(name="job", alias="jobs", help="Jobs: list, look, stop, remove.")
+app = App(name="job", alias="jobs", help="Jobs: create, list, look, operate one or many, remove.")
+app.command(job_times.create, name="create")
+app.command(job_operations.cancel, name="cancel")
+app.command(job_operations.pause, name="pause")
+app.command(job_operations.resume, name="resume")
+app.command(job_operations.retry, name="retry")
+app.command(job_times.reschedule, name="reschedule")
+app.command(job_times.show_next, name="next")
+app.command(job_outcomes.show_history, name="history")
+app.command(job_outcomes.show_stats, name="stats")
 
 FAILED = 1
-NO_LABELS: list[str] = []
 
 
 @app.command(name="list", alias="ls")
@@ -24,12 +31,7 @@ def list_jobs(
     limit: Annotated[int | None, Parameter(name=["--limit", "-l"])] = None,
     after: Annotated[int | None, Parameter(name=["--after", "-a"])] = None,
     status: Annotated[str, Parameter(name=["--status", "-s"])] = "active",
-    kind: str | None = None,
-    dataset: str | None = None,
-    worker: str | None = None,
-    label: Annotated[list[str], Parameter(negative=(), show_default=False)] = NO_LABELS,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
+    which: Which = ANY,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
     """List jobs, the newest first. Filters that are given together must all fit.
@@ -42,45 +44,12 @@ def list_jobs(
         Go on after this job (the next cursor of the page before).
     status
         active, terminal, all, or states with commas between: scheduled, running, completed, stopped, error, ...
-    kind
-        Only jobs of this kind, such as extraction.
-    dataset
-        Only jobs of this dataset: namespace/name.
-    worker
-        Only jobs that this worker has, or had last.
-    label
-        Only jobs with this label: key=value. May be repeated.
-    created_after
-        Only jobs created then or later, such as 2026-03-04T10:00:00Z. UTC unless it says otherwise.
-    created_before
-        Only jobs created before.
     """
     failure = "failed to list jobs"
+    criteria = which.criteria(failure, status)
     with admin_api(options, failure) as client:
-        page = client.jobs.list(
-            limit=limit,
-            after=after,
-            status=status,
-            kind=kind,
-            dataset=dataset,
-            worker_id=worker,
-            labels=_labels(label, failure),
-            created_after=_in_utc(created_after),
-            created_before=_in_utc(created_before),
-        )
+        page = client.jobs.list(limit=limit, after=after, **criteria)
     output.emit(page.raw, output.job_list(page), as_json=options.json)
-
-
-def _labels(texts: Sequence[str], failure: str) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    wrong = next((text for text, (key, equals, _) in zip(texts, pairs, strict=True) if not key or not equals), None)
-    if wrong is not None:
-        raise CommandFailedError(failure, [f"--label {wrong}: want key=value"])
-    return {key: value for key, _, value in pairs}
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 @app.command(name="inspect", alias="get")

@@ -6,9 +6,10 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
+from ampd.cli.ctl.times import duration, instant, timetable_lines
 from ampd.client import (
     DatasetRevision,
     DatasetSummary,
@@ -49,11 +50,6 @@ def clean(text: str) -> str:
     return _CONTROL.sub("�", text)
 
 
-def instant(moment: datetime) -> str:
-    """Return ``2025-01-15T17:20:15Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def size(count: int) -> str:
     """Return a number of bytes in steps of 1024: ``17 B``, ``2.0 GB``."""
     value = float(count)
@@ -62,16 +58,6 @@ def size(count: int) -> str:
         value /= 1024
         unit += 1
     return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
-
-
-def duration(seconds: int) -> str:
-    """Return ``2d 3h``, ``38m 40s`` or ``12s``: the two largest units."""
-    parts = []
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or "0s"
 
 
 def success(message: str, *details: str) -> str:
@@ -101,7 +87,7 @@ def job_list(page: JobPage) -> str:
 
 
 def _job_lines(job: Job) -> Iterable[str]:
-    yield f"  {job.id} - {job.status} ({job.worker_id or 'no worker'})"
+    yield f"  {job.id} - {job.state} ({job.worker_id or 'no worker'})"
     if job.kind != _USUAL_KIND:
         yield f"    Kind: {job.kind}"
     if job.dataset is not None:
@@ -109,6 +95,7 @@ def _job_lines(job: Job) -> Iterable[str]:
         yield f"    Dataset: {job.dataset}{short}"
     if job.waiting_for is not None:
         yield f"    Waiting for: {_waiting(job)}"
+    yield from (f"    {line}" for line in timetable_lines(job))
 
 
 def _waiting(job: Job) -> str:
@@ -128,17 +115,23 @@ def _waiting(job: Job) -> str:
 
 def job_details(job: Job) -> str:
     """Return the layout of `job inspect`."""
-    lines = [f"Job ID: {job.id}", f"Status: {job.status}"]
+    lines = [f"Job ID: {job.id}", f"Status: {job.state}"]
     if job.kind != _USUAL_KIND:
         lines.append(f"Kind: {job.kind}")
     if job.dataset is not None:
         lines.append(f"Dataset: {job.dataset}")
     lines.append(f"Worker: {job.worker_id or 'none'}")
+    lines += [f"{name.capitalize()}: {value}" for name, value in job.labels.items() if name in ("product", "env")]
     if job.waiting_for is not None:
         lines.append(f"Waiting for: {_waiting(job)}")
-    lines += [f"Created: {instant(job.created_at)}", f"Updated: {instant(job.updated_at)}"]
+    lines += timetable_lines(job)
+    if job.recurring:
+        lines.append(f"Executions: {job.execution_count}")
+    if job.stop_reason:
+        lines.append(f"Reason: {job.stop_reason}")
+    lines += [f"Created: {instant(job.created_at.datetime)}", f"Updated: {instant(job.updated_at.datetime)}"]
     if job.last_error:
-        lines += ["", *error_lines(job.last_error)]
+        lines += ["", *error_lines(job.last_error.raw)]
     return "\n".join([*lines, "", "Descriptor:", pretty(job.raw["descriptor"])])
 
 
@@ -398,7 +391,7 @@ def dataset_jobs(jobs: Sequence[Job]) -> str:
     rows = [("ID", "Status", "Created", "Tables")]
     for job in jobs:
         created = job.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        rows.append((str(job.id), job.status, created, ", ".join(job.tables)))
+        rows.append((str(job.id), job.state, created, ", ".join(job.tables)))
     least = (4, 8, 19)
     widths = [max(minimum, *(len(row[column]) for row in rows)) for column, minimum in enumerate(least)]
     return "\n".join(_columns(row, widths) for row in rows)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ampd.cli.ctl import output
+from ampd.cli.ctl.times import duration
 from ampd.client import Progress
 
 _BAR_WIDTH = 40
@@ -54,5 +55,5 @@ def _bar(progress: Progress) -> RenderableType:
     if progress.blocks_per_second is not None:
         pace.append(f"{progress.blocks_per_second:,.1f} blocks/s")
     if progress.eta_seconds is not None and not progress.is_terminal:
-        pace.append(f"{output.duration(progress.eta_seconds)} left")
+        pace.append(f"{duration(progress.eta_seconds)} left")
     return Group(grid, Text(", ".join(pace))) if pace else grid

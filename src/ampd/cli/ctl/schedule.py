@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter, Token
 
+from ampd.cli.ctl.which import in_utc
 from ampd.client import ScheduleOptions
 
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -30,7 +31,8 @@ def read_interval(text: str) -> int:
     return sum(int(number) * _UNIT_MS[unit] for number, unit in _PART.findall(text))
 
 
-def _interval(_type: Any, tokens: Sequence[Token]) -> int:
+def interval(_type: Any, tokens: Sequence[Token]) -> int:
+    """Read an interval that was typed."""
     return read_interval(tokens[0].value)
 
 
@@ -50,7 +52,7 @@ class When:
     ] = None
     every: Annotated[
         int | None,
-        Parameter(converter=_interval, help="Run it at an interval: 90s, 15m, 1h30m, 1d, or milliseconds."),
+        Parameter(converter=interval, help="Run it at an interval: 90s, 15m, 1h30m, 1d, or milliseconds."),
     ] = None
     start_at: Annotated[
         datetime | None, Parameter(help="Not before this time; --every counts from it. UTC unless it has an offset.")
@@ -75,9 +77,9 @@ class When:
             "cron": self.cron,
             "tz": self.tz,
             "every": self.every,
-            "start_at": _in_utc(self.start_at),
+            "start_at": in_utc(self.start_at),
             "limit": self.limit,
-            "end_date": _in_utc(self.end_date),
+            "end_date": in_utc(self.end_date),
             "overlap": self.overlap,
             "catch_up": self.catch_up,
             "pause_on_failure": self.pause_on_failure or None,
@@ -85,7 +87,3 @@ class When:
 
 
 NO_TIMES: Final = When()
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from ampd.cli.ctl import output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, CommandFailedError, Options, admin_api, read_text
+from ampd.cli.ctl.times import instant
 from ampd.client import Delivery, DeliveryPage, Webhook, WebhookFilters
 
 app = App(name="webhook", alias="webhooks", help="Webhooks: tell others of what happens to jobs.")
@@ -165,7 +166,7 @@ def rotate_secret(
         webhook = client.webhooks.rotate(webhook_id, secret=secret, overlap_secs=overlap_secs)
     lines = list(_secret_lines(webhook))
     if webhook.rotation_ends_at is not None:
-        lines.append(f"The old secret signs, too, until {output.instant(webhook.rotation_ends_at)}")
+        lines.append(f"The old secret signs, too, until {instant(webhook.rotation_ends_at)}")
     output.emit(webhook.raw, output.success(f"Webhook {webhook_id} has a new secret", *lines), as_json=options.json)
 
 
@@ -271,7 +272,7 @@ def _short(webhook: Webhook) -> Iterable[str]:
     if webhook.pending:
         yield f"    Waiting: {webhook.pending}"
     if webhook.failing_since is not None:
-        yield f"    Failing since: {output.instant(webhook.failing_since)}"
+        yield f"    Failing since: {instant(webhook.failing_since)}"
 
 
 def _details(webhook: Webhook) -> Iterable[str]:
@@ -292,7 +293,7 @@ def _details(webhook: Webhook) -> Iterable[str]:
         "Created": webhook.created_at,
         "Updated": webhook.updated_at,
     }
-    yield from (f"{name}: {output.instant(moment)}" for name, moment in moments.items() if moment is not None)
+    yield from (f"{name}: {instant(moment)}" for name, moment in moments.items() if moment is not None)
 
 
 def _delivery_list(page: DeliveryPage) -> str:
@@ -303,7 +304,7 @@ def _delivery_list(page: DeliveryPage) -> str:
 
 def _delivery_lines(delivery: Delivery) -> Iterable[str]:
     about = "" if delivery.job_id is None else f" of job {delivery.job_id}"
-    yield f"  [{delivery.id}] {output.instant(delivery.created_at)} - {delivery.event}{about}: {delivery.status}"
+    yield f"  [{delivery.id}] {instant(delivery.created_at)} - {delivery.event}{about}: {delivery.status}"
     answered = f", answered {delivery.response_status}" if delivery.response_status is not None else ""
     if delivery.status != "DELIVERED" and delivery.attempts:
         yield f"      Tries: {delivery.attempts}{answered}{_next_try(delivery)}"
@@ -312,7 +313,7 @@ def _delivery_lines(delivery: Delivery) -> Iterable[str]:
 
 
 def _next_try(delivery: Delivery) -> str:
-    return f", next {output.instant(delivery.next_attempt_at)}" if delivery.next_attempt_at is not None else ""
+    return f", next {instant(delivery.next_attempt_at)}" if delivery.next_attempt_at is not None else ""
 
 
 def _delivery_details(delivery: Delivery) -> Sequence[str]:
