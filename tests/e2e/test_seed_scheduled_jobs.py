@@ -21,11 +21,12 @@ class TestJobLifecycle:
         assert (await jobs.client.jobs.get(job.id)).status == status
 
     async def test_a_job_goes_from_scheduled_over_queued_and_running_to_completed(self, jobs: Jobs) -> None:
-        job = await jobs.create("held", start_at=date_now() + HOUR, worker="worker-*")
+        job = await jobs.held(start_at=date_now() + HOUR, worker="worker-*")
         assert job.status == "scheduled"
         await jobs.client.jobs.reschedule(job.id, start_at=date_now())
         running = await jobs.until_status(job.id, "running")
         assert running.completed_at is None
+        await jobs.until_held()
         jobs.actions.release()
         done = await jobs.client.jobs.wait(job.id, 30, poll_seconds=0.05)
         assert done.status == "completed"
@@ -102,12 +103,17 @@ class TestListOptions:
         found = await jobs.client.jobs.list(status=status, product=jobs.product)
         assert [job.id for job in found] == [there[status]]
 
-    @pytest.mark.parametrize("status", ["scheduled", "queued"])
-    async def test_status_gives_the_jobs_that_wait_whether_they_are_due_or_not(self, jobs: Jobs, status: str) -> None:
-        there = [(await jobs.in_status(each)).id for each in ("scheduled", "queued")]
-        await jobs.in_status("cancelled")
-        found = await jobs.client.jobs.list(status=status, product=jobs.product)
-        assert sorted(job.id for job in found) == there
+    async def test_status_queued_gives_the_jobs_whose_time_has_come_and_scheduled_all_that_wait(
+        self, jobs: Jobs
+    ) -> None:
+        waits, is_due, ended = [(await jobs.in_status(each)).id for each in ("scheduled", "queued", "cancelled")]
+
+        async def found(status: str) -> list[int]:
+            return sorted(job.id for job in await jobs.client.jobs.list(status=status, product=jobs.product))
+
+        assert await found("queued") == [is_due]
+        assert await found("cancelled,Queued") == [is_due, ended]
+        assert await found("scheduled") == await found("queued,scheduled") == await found("active") == [waits, is_due]
 
     async def test_status_may_be_several(self, jobs: Jobs) -> None:
         ids = [(await jobs.in_status(each)).id for each in ("completed", "cancelled")]

@@ -35,10 +35,12 @@ class Actions:
 
     async def answer(self, request: web.Request) -> web.Response:
         name = request.path.strip("/").partition("/")[0]
-        self.calls[request.path] += 1
+        event = asyncio.Event()
         if name == "held":
-            self._loop, event = asyncio.get_running_loop(), asyncio.Event()
+            self._loop = asyncio.get_running_loop()
             self._held.append(event)
+        self.calls[request.path] += 1  # who sees it may release the call
+        if name == "held":
             await event.wait()
         is_refused = name == "refused" or (name == "lucky" and self.calls[request.path] % 2 == 0)
         return web.json_response({"action": name}, status=400 if is_refused else 503 if name == "down" else 200)

@@ -46,6 +46,7 @@ class Jobs:
         self.product = product
         self.actions = service.actions
         self.database_url = service.database_url
+        self._holds = 0
 
     async def create(self, action: str = "done", **options: Unpack[CreateOptions]) -> Job:
         options.setdefault("product", self.product)
@@ -82,8 +83,24 @@ class Jobs:
     async def _queued(self) -> Job:
         return await self.create(worker=NOBODY)
 
+    async def held(self, **options: Unpack[CreateOptions]) -> Job:
+        """Create a job whose call, once it has been made, is answered when the test says so: see :meth:`until_held`."""
+        self._holds += 1
+        return await self.create(self._held_action(), **options)
+
+    async def until_held(self) -> None:
+        """Wait until the call of the last :meth:`held` job has arrived: one that comes later is not let go."""
+        async with asyncio.timeout(SECONDS):
+            while not self.actions.calls[f"/{self._held_action()}"]:
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _held_action(self) -> str:
+        return f"held/{self.product}/{self._holds}"
+
     async def _running(self) -> Job:
-        return await self.until_status((await self.create("held")).id, "running")
+        job = await self.held()
+        await self.until_held()
+        return await self.until_status(job.id, "running")
 
     async def _completed(self) -> Job:
         return await self.client.jobs.wait((await self.create()).id, SECONDS, poll_seconds=POLL_SECONDS)

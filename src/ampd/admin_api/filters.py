@@ -10,7 +10,7 @@ from ampd.admin_api.errors import RequestRefusedError
 from ampd.admin_api.job_requests import JobCriteriaQuery, JobListQuery, JobSelection, JobStatsQuery
 from ampd.datasets import DatasetName
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import JobFilter, Operation, parse_states
+from ampd.jobs import JobFilter, Operation, means_due_ones, parse_states
 
 Value = TypeVar("Value", str, datetime)
 Result = TypeVar("Result")
@@ -75,6 +75,7 @@ def _filter(
     namespace = None if dataset is None else dataset.namespace
     return JobFilter(
         states=_with_code(code, lambda: parse_states(status)),
+        due_only=means_due_ones(status),
         before_id=before_id,
         job_ids=job_ids,
         kind=_one_of("kind", criteria.kind, "namespace", criteria.namespace, code),

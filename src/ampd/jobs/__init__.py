@@ -26,6 +26,7 @@ from ampd.jobs.states import (
     StopIntent,
     Transition,
     lifecycle,
+    means_due_ones,
     parse_states,
 )
 from ampd.jobs.store import JobStore
@@ -89,6 +90,7 @@ __all__ = [
     "hold_lease",
     "lifecycle",
     "load_zone",
+    "means_due_ones",
     "note_success",
     "parse_schedule",
     "parse_states",

@@ -34,13 +34,15 @@ _CONDITIONS: Final[dict[str, LiteralString]] = {
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What jobs have in common; None asks for nothing. ``states`` None means all of them.
+    """What jobs have in common; None asks for nothing. ``states`` None means all of them; with ``due_only``
+    those that wait are left out until their time has come.
 
     ``labels`` must all be there; ``product`` and ``env`` are labels, too. ``created_after`` counts itself,
     ``created_before`` does not. ``before_id`` is the page's cursor: jobs with smaller ids.
     """
 
     states: frozenset[JobState] | None = None
+    due_only: bool = False
     job_id: int | None = None
     job_ids: tuple[int, ...] | None = None
     before_id: int | None = None
@@ -72,6 +74,8 @@ class JobFilter:
         texts = [text for name, text in _CONDITIONS.items() if getattr(self, name) not in (None, {})]
         if self.recurring is not None:
             texts.append("recurring" if self.recurring else "NOT recurring")
+        if self.due_only:
+            texts.append("(state <> 'SCHEDULED' OR run_at <= now())")
         if self.states is not None and states:
             texts.append("state = ANY (%(states)s)")
         return " AND ".join(texts) or "true"

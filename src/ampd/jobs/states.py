@@ -158,6 +158,7 @@ _LIFECYCLE: Final = {
     _S.STOPPED: "cancelled",
     _S.FAILED: "failed",
 }
+_QUEUED: Final = "queued"
 _FILTER_WORDS: Final[dict[str, frozenset[JobState]]] = {
     **{str(state).lower(): frozenset({state}) for state in JobState},
     "active": ACTIVE_STATES,
@@ -165,7 +166,7 @@ _FILTER_WORDS: Final[dict[str, frozenset[JobState]]] = {
     "all": frozenset(JobState),
     "error": frozenset({_S.FAILED}),
     "cancelled": frozenset({_S.STOPPED}),
-    "queued": frozenset({_S.SCHEDULED}),
+    _QUEUED: frozenset({_S.SCHEDULED}),
     "stoprequested": frozenset({_S.STOP_REQUESTED}),
 }
 
@@ -192,7 +193,7 @@ def sources(transition: Transition) -> list[JobState]:
 def lifecycle(state: JobState, *, due: bool) -> str:
     """Return the word of the second lifecycle; ``due`` says that the job's time has come."""
     if state is JobState.SCHEDULED:
-        return "queued" if due else "scheduled"
+        return _QUEUED if due else "scheduled"
     return _LIFECYCLE[state]
 
 
@@ -211,3 +212,11 @@ def parse_states(text: str) -> frozenset[JobState] | None:
             )
         found |= _FILTER_WORDS[word]
     return None if found == frozenset(JobState) else frozenset(found)
+
+
+def means_due_ones(text: str) -> bool:
+    """Tell whether a status filter that :func:`parse_states` reads means, of the jobs that wait, only those whose time
+    has come: it says `queued`, and no word for all that wait.
+    """
+    waiting = {word for part in text.split(",") if _S.SCHEDULED in _FILTER_WORDS[word := part.strip().lower()]}
+    return waiting == {_QUEUED}
