@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "jobs.py"
 JOBS = 1000
 

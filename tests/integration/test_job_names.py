@@ -114,3 +114,10 @@ def test_who_registers_while_a_name_is_taken_for_good_is_refused_and_changes_not
         assert all("--node-id" in error.message for error in refused)
         assert admin.execute(rows).fetchall() == before
         assert owner.beat().wanted == []
+
+
+def test_the_name_of_a_worker_that_has_retired_is_free_though_its_session_has_not_ended(database_url: str) -> None:
+    with worker_session(database_url) as retired:
+        retired.retire()
+        with worker_session(database_url) as successor:
+            assert successor.beat().wanted == []

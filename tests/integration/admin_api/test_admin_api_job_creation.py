@@ -167,7 +167,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "a start that is no moment": ({**REPORT, "start_at": "soon"}, "INVALID_BODY", "start_at"),
     "a start in a text of digits": ({**REPORT, "start_at": "1772618400000"}, "INVALID_BODY", "are a number"),
     "a start beyond the calendar": ({**REPORT, "start_at": 10**18}, "INVALID_BODY", "years 1 to 9999"),
-    "a timetable": ({**REPORT, "schedule": {"cron": "* * * * *"}}, "INVALID_BODY", "schedule"),
+    "a timetable of no time": ({**REPORT, "schedule": {"cron": "61 * * * *"}}, "INVALID_SCHEDULE", "cron"),
     "an empty key": ({**REPORT, "idempotency_key": " "}, "INVALID_BODY", "idempotency_key"),
     "a key that is too long": ({**REPORT, "idempotency_key": "x" * 256}, "INVALID_BODY", "1 to 255"),
     "a worker that is none": ({**REPORT, "worker": "9"}, "INVALID_BODY", "worker"),
@@ -206,6 +206,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
 def refuse(cluster: Cluster) -> Any:
     async def post(body: Any) -> tuple[int, str, str]:
         answer = await cluster.api.post("/jobs", json=body)
+        assert answer.status_code != 201, f"{body} was taken"
         return *error(answer), answer.json()["error_message"]
 
     return post
