@@ -68,7 +68,9 @@ def none_has_ended(daemons: list[Process]) -> bool:
     return all(daemon.popen.poll() is None for daemon in daemons)
 
 
-@pytest.mark.parametrize("stop", [Server.stop, Server.crash], ids=["fast", "immediate"])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(Server.stop, marks=pytest.mark.long), Server.crash], ids=["fast", "immediate"]
+)
 def test_a_restart_of_the_database_ends_no_daemon_and_changes_no_row(
     stop: Callable[[Server], None], server: Server, url: str, make_cluster: Callable[..., Cluster]
 ) -> None:
@@ -155,7 +157,11 @@ def test_while_the_database_is_away_for_longer_than_a_lease_nothing_is_written(
 
 @pytest.mark.parametrize(
     "heal",
-    [Proxy.thaw, Proxy.thaw_with_reset, Proxy.thaw_for_new_connections],
+    [
+        Proxy.thaw,
+        pytest.param(Proxy.thaw_with_reset, marks=pytest.mark.long),
+        pytest.param(Proxy.thaw_for_new_connections, marks=pytest.mark.long),
+    ],
     ids=["what-was-held-arrives", "connections-are-reset", "connections-stay-silent"],
 )
 def test_a_worker_that_is_cut_off_loses_its_job_and_writes_nothing_until_it_is_back(

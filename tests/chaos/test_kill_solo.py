@@ -167,7 +167,14 @@ def kill_solo_and_do_not_wait(solo: Solo) -> None:
     solo.process.wait()
 
 
-@pytest.mark.parametrize("kill", [kill_all, kill_solo_alone, kill_solo_and_do_not_wait])
+@pytest.mark.parametrize(
+    "kill",
+    [
+        pytest.param(kill_all, marks=pytest.mark.long),
+        kill_solo_alone,
+        pytest.param(kill_solo_and_do_not_wait, marks=pytest.mark.long),
+    ],
+)
 def test_a_killed_solo_goes_on_where_it_was(kill: Kill, start: Callable[[], Solo], amp_dir: Path, node: str) -> None:
     solo = start()
     assert {"postgres", "python"} <= {process.name().rstrip("0123456789.") for process in solo.family}

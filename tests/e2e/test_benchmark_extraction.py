@@ -23,6 +23,7 @@ RATIOS = {
 }
 
 
+@pytest.mark.long
 def test_a_short_benchmark_measures_ours_and_the_peers_that_are_installed_and_says_which_are_missing() -> None:
     short = ("--blocks", str(BLOCKS), "--rounds", "1", "--no-verified")
     command = [sys.executable, str(BENCHMARKS / "extraction.py"), *short]

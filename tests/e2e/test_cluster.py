@@ -268,7 +268,9 @@ def test_a_job_bound_to_a_worker_waits_for_that_worker(cluster: Cluster, recorde
     assert cluster.wait_for_status(job_id, "COMPLETED", "FAILED")["worker_id"] == "eth-1"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl+C"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)], ids=["SIGTERM", "Ctrl+C"]
+)
 def test_a_worker_that_is_asked_to_end_drains_and_its_job_goes_on_elsewhere(
     cluster: Cluster, database_url: str, slow_node: str, number: signal.Signals
 ) -> None:

@@ -94,6 +94,7 @@ def _lists_jobs(environment: dict[str, str]) -> bool:
     return run_ampctl("job", "list", environment=environment).returncode == 0
 
 
+@pytest.mark.long
 def test_a_second_demo_on_a_kept_lake_goes_well_too(temporary: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     first, second = (counts_of(demo(temporary, "--keep", str(kept), "--json")) for _ in range(2))
