@@ -237,6 +237,28 @@ async def test_a_job_that_goes_on_to_a_state_that_was_not_asked_for_is_left_alon
     assert (await engine.store.get(waiting.id)).state is JobState.RUNNING
 
 
+async def test_a_job_whose_time_was_put_off_meanwhile_is_not_one_of_those_whose_time_had_come(
+    engine: Engine, row: RowHolder
+) -> None:
+    due = await engine.deploy("a", labels=MINE)
+    wanted = JobFilter(states=frozenset({JobState.SCHEDULED}), due_only=True)
+    async with asyncio.TaskGroup() as group, row.held(due.id):
+        cancelling = group.create_task(_do(engine, Operation.CANCEL, wanted))
+        await row.until_waiting(cancelling)
+        await row.put_off(due.id)
+    assert cancelling.result() == BulkResult(1, 0)
+    assert (await engine.store.get(due.id)).state is JobState.SCHEDULED
+
+
+async def test_a_dry_run_takes_a_job_between_two_executions_for_none_that_waits_for_a_retry(engine: Engine) -> None:
+    resting = await engine.deploy("a", labels=MINE)
+    await engine.change("UPDATE jobs SET rests = true, retry_count = 1, run_at = now() + interval '1 hour'")
+    for dry_run in (True, False):
+        told = await engine.store.change_many(Operation.RETRY, ACTIVE, actor="bulk", dry_run=dry_run)
+        assert told == BulkResult(1, 0)
+    assert (await engine.store.get(resting.id)).execution_number == 1
+
+
 async def test_workers_hear_of_jobs_that_are_stopped_and_of_those_that_go_on(engine: Engine, database_url: str) -> None:
     jobs = [await engine.deploy(str(number), labels=MINE) for number in range(3)]
     leases = await engine.start(*(job.id for job in jobs))

@@ -129,6 +129,10 @@ class RowHolder:
             await self._holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [job_id])
             yield
 
+    async def put_off(self, job_id: int) -> None:
+        """Give a job that is held a later time."""
+        await self._holder.execute("UPDATE jobs SET run_at = now() + interval '1 hour' WHERE id = %s", [job_id])
+
     @asynccontextmanager
     async def executions_held(self) -> AsyncIterator[None]:
         """Hold every transition: jobs are placed, but none is started or ends."""

@@ -93,5 +93,7 @@ class BulkOperation:
         return len(moved)
 
     def _is_wanted(self, row: Row) -> bool:
-        """Tell whether a job, now that it is locked, still is in a state that was asked for."""
-        return self._wanted.states is None or JobState(row["state"]) in self._wanted.states
+        """Tell whether a job, now that it is locked, still is in a state that was asked for, and due if that was."""
+        state = JobState(row["state"])
+        is_early = self._wanted.due_only and state is JobState.SCHEDULED and not row["due"]
+        return (self._wanted.states is None or state in self._wanted.states) and not is_early
