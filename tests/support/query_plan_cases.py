@@ -248,7 +248,7 @@ async def going_on_with_an_attempt(engine: Engine) -> None:
 # What an operator asks for.
 
 
-@reads(create_job=6, find_created_job=1, set_dependencies=1)
+@reads(insert_job=6, find_created_job=1, set_dependencies=1)
 async def creating_a_job_twice(engine: Engine) -> None:
     creator = JobCreator(engine.db, notifier=engine.notifier)
     new = NewJob("noop", {}, "hash", secrets=[[["key"], "value"]], idempotency_key="once")

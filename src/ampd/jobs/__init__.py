@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ampd.jobs.attempts import Attempt, AttemptStore
 from ampd.jobs.bulk import BulkResult
-from ampd.jobs.creation import JobCreator, NewJob
+from ampd.jobs.creation import JobCreator
 from ampd.jobs.dependencies import release_all_dependents
 from ampd.jobs.handlers import Completed, JobContext, JobHandler
 from ampd.jobs.history import Execution, ExecutionAttempt, JobHistory, JobStatistics
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease, note_success
-from ampd.jobs.models import Dependency, DependencyStatus, Deployment, Job, JobEvent, Lease, Worker
+from ampd.jobs.models import Dependency, DependencyStatus, Deployment, Job, JobEvent, Lease, NewJob, Worker
 from ampd.jobs.notification import JobAction, Notifier
 from ampd.jobs.operations import Operation
 from ampd.jobs.placement import Claim, claim_jobs, force_overdue_stops, place_due_jobs, rescue_jobs_of_lost_workers

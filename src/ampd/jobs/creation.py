@@ -4,45 +4,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from psycopg.types.json import Jsonb
-
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs.dependencies import hold_dependencies, set_dependencies
-from ampd.jobs.models import Dependency
+from ampd.jobs.dependencies import set_dependencies
+from ampd.jobs.insertion import job_columns
+from ampd.jobs.models import NewJob
 from ampd.jobs.notification import PLACE, Notifier
-from ampd.jobs.recurrence import Schedule
-from ampd.jobs.retry import RetryPolicy
-from ampd.jobs.timetable_store import schedule_columns
 from ampd.metadata_db import MetadataDb, sql
 
 # Keys of operators never meet those of datasets.
 _KEY_PREFIX: Final = "request:"
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """What is asked for. ``input`` holds no secret; ``secrets`` are pairs of a path into it and the value that a worker
-    puts there.
-
-    ``schedule`` None is now, once. With an ``idempotency_key`` the same request, by its ``request_hash``, is
-    the same job, for as long as that is there.
-    """
-
-    kind: str
-    input: dict[str, Any]
-    request_hash: str
-    secrets: list[Any] = field(default_factory=list)
-    labels: dict[str, str] = field(default_factory=dict)
-    worker_selector: str | None = None
-    priority: int = 0
-    retries: int | None = 0
-    retry_policy: RetryPolicy | None = None
-    schedule: Schedule | None = None
-    depends_on: tuple[Dependency, ...] = ()
-    idempotency_key: str | None = None
 
 
 class JobCreator:
@@ -59,23 +31,11 @@ class JobCreator:
         DEPENDENCY_CYCLE.
         """
         key = None if new.idempotency_key is None else _KEY_PREFIX + new.idempotency_key
-        parameters = {
-            "kind": new.kind,
-            "idempotency_key": key,
-            "request_hash": new.request_hash,
-            "input": Jsonb(new.input),
-            "secrets": Jsonb(new.secrets) if new.secrets else None,
-            "labels": Jsonb(new.labels),
-            "worker_selector": new.worker_selector,
-            "priority": new.priority,
-            "retries": new.retries,
-            "retry_policy": Jsonb({} if new.retry_policy is None else new.retry_policy.to_json()),
-            "actor": actor,
-        }
         async with self._db.transaction() as connection:
-            parameters["dependencies_met"] = await hold_dependencies(connection, new.depends_on)
-            parameters |= await schedule_columns(connection, new.schedule)
-            created = await (await connection.execute(sql("jobs", "create_job"), parameters)).fetchone()
+            parameters = await job_columns(
+                connection, new, key=key, actor=actor, request_hash=new.request_hash, secrets=new.secrets
+            )
+            created = await (await connection.execute(sql("jobs", "insert_job"), parameters)).fetchone()
             if created is None:
                 found = await (await connection.execute(sql("jobs", "find_created_job"), parameters)).fetchone()
                 return _same_job(found, new), False

@@ -121,6 +121,29 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class NewJob:
+    """What is asked for. ``input`` holds no secret; ``secrets`` are pairs of a path into it and the value that a worker
+    puts there.
+
+    ``schedule`` None is now, once. With an ``idempotency_key`` the same request, by its ``request_hash``, is
+    the same job, for as long as that is there.
+    """
+
+    kind: str
+    input: dict[str, Any]
+    request_hash: str
+    secrets: list[Any] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+    worker_selector: str | None = None
+    priority: int = 0
+    retries: int | None = 0
+    retry_policy: RetryPolicy | None = None
+    schedule: Schedule | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
 class Worker:
     """A registered worker; ``live`` says that its last heartbeat is younger than a lease, ``draining`` that it gets no
     new work.

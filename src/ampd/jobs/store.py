@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.bulk import BulkOperation, BulkResult
-from ampd.jobs.dependencies import hold_dependencies, list_references, set_dependencies
+from ampd.jobs.dependencies import list_references, set_dependencies
 from ampd.jobs.history import JobHistory, JobStatistics, read_history, read_statistics
+from ampd.jobs.insertion import job_columns
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.models import Deployment, Job, JobEvent, event_from_row, job_from_row
 from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.operations import Ask, Operation, Verdict, conflict, hint_at, judge, operate
 from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, sources
-from ampd.jobs.timetable_store import same_schedule, schedule_columns
+from ampd.jobs.timetable_store import same_schedule
 from ampd.jobs.transition import DEFAULT_STOP_SECONDS
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
@@ -54,21 +53,8 @@ class JobStore:
         :raises AmpError: ACTIVE_JOB_CONFLICT when it is active with other options, DEPENDENCY_NOT_FOUND,
         DEPENDENCY_CYCLE.
         """
-        policy = deployment.retry_policy
-        parameters = {
-            "kind": deployment.kind,
-            "idempotency_key": deployment.idempotency_key,
-            "input": Jsonb(deployment.input),
-            "labels": Jsonb(deployment.labels),
-            "worker_selector": deployment.worker_selector,
-            "priority": deployment.priority,
-            "retries": deployment.retries,
-            "retry_policy": Jsonb({} if policy is None else policy.to_json()),
-            "actor": actor,
-        }
         async with self._db.transaction() as connection:
-            parameters["dependencies_met"] = await hold_dependencies(connection, deployment.depends_on)
-            parameters |= await schedule_columns(connection, deployment.schedule)
+            parameters = await job_columns(connection, deployment, key=deployment.idempotency_key, actor=actor)
             inserted = await (await connection.execute(sql("jobs", "insert_job"), parameters)).fetchone()
             if inserted is None:
                 job_id = await self._redeploy(connection, deployment, parameters)
