@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from itertools import product
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import uuid4
@@ -41,9 +41,8 @@ from ampd.jobs.states import TRANSITIONS, Standing, StopIntent
 from ampd.jobs.transition import Change, apply_transition
 from ampd.metadata_db import MetadataDb
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
+from support.engine import LEASE_SECONDS, SECONDS, RowHolder, row_holder, worker_session
 
-LEASE_SECONDS: Final = 60.0
-SECONDS: Final = 20.0  # no wait here lasts longer
 UNFINISHED: Final = """
 SELECT (SELECT count(*) FROM job_attempts a JOIN jobs j ON j.id = a.job_id
         WHERE a.finished_at IS NULL AND (j.worker_incarnation IS NULL OR a.lease_epoch < j.lease_epoch)) AS attempts,
@@ -59,57 +58,17 @@ def _deployment(key: str = "k", **changes: Any) -> Deployment:
     return Deployment(**{"kind": "noop", "idempotency_key": key, "input": {}} | changes)
 
 
-@contextmanager
-def _worker(url: str, name: str, *, slots: int) -> Iterator[WorkerSession]:
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-        session = WorkerSession(connection, WorkerIdentity(name, uuid4()), lease_seconds=LEASE_SECONDS)
-        session.register(info={}, slots=slots)
-        yield session
-
-
 @pytest.fixture
 def worker(database_url: str) -> Iterator[WorkerSession]:
     """A living worker named w1 that has room for everything."""
-    with _worker(database_url, "w1", slots=1000) as session:
+    with worker_session(database_url, "w1", slots=1000) as session:
         yield session
-
-
-@asynccontextmanager
-async def _session(url: str) -> AsyncIterator[Session]:
-    async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row, autocommit=True) as connection:
-        yield connection
-
-
-class RowHolder:
-    """Holds the row of a job against all others, and tells when so many sessions wait for it."""
-
-    def __init__(self, holder: Session, watcher: Session) -> None:
-        self._holder, self._watcher = holder, watcher
-
-    @asynccontextmanager
-    async def held(self, job_id: int) -> AsyncIterator[None]:
-        async with self._holder.transaction():
-            await self._holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [job_id])
-            yield
-
-    async def until_waiting(self, *tasks: asyncio.Task[Any]) -> None:
-        """Return when every task waits for a lock, or is done: it saw at once that it had nothing to do."""
-        async with asyncio.timeout(SECONDS):
-            while await self._waiting() < sum(not task.done() for task in tasks):
-                pass
-
-    async def _waiting(self) -> int:
-        query = """SELECT count(*) AS n FROM pg_stat_activity
-                   WHERE wait_event_type = 'Lock' AND datname = current_database()"""
-        row = await (await self._watcher.execute(query)).fetchone()
-        assert row is not None
-        return int(row["n"])
 
 
 @pytest.fixture
 async def row(database_url: str) -> AsyncIterator[RowHolder]:
-    async with _session(database_url) as holder, _session(database_url) as watcher:
-        yield RowHolder(holder, watcher)
+    async with row_holder(database_url) as holder:
+        yield holder
 
 
 async def _assigned(db: MetadataDb, worker: WorkerSession, keys: list[str]) -> list[Lease]:
@@ -278,7 +237,11 @@ def _in_threads(url: str, count: int, act: Callable[[MetadataDb], Coroutine[Any,
 
 
 def test_placers_at_once_never_overfill_a_worker_nor_give_one_job_twice(database_url: str) -> None:
-    with _worker(database_url, "a", slots=3), _worker(database_url, "b", slots=9), _connection(database_url) as admin:
+    with (
+        worker_session(database_url, "a", slots=3),
+        worker_session(database_url, "b", slots=9),
+        _connection(database_url) as admin,
+    ):
         asyncio.run(_deploy_many(database_url, 20))
         for _ in range(6):
             admin.execute("UPDATE jobs SET worker_id = NULL, worker_incarnation = NULL")
@@ -385,7 +348,7 @@ async def test_a_job_that_a_living_worker_got_while_a_rescue_looks_for_it_is_lef
     """Another rescue was quicker and a living worker runs the job already."""
     (lease,) = await _running(metadata_db, worker, ["k"])
     worker.retire()
-    with _worker(database_url, "w2", slots=1) as living:
+    with worker_session(database_url, "w2", slots=1) as living:
 
         async def another_takes_it() -> None:
             assert await _rescue(metadata_db) == [lease.job_id]
@@ -494,7 +457,7 @@ async def test_a_worker_that_took_over_a_frozen_ones_name_keeps_it_when_that_one
     """The frozen process holds the name's lock. Its end must not let a third process push the living one out."""
     beats, ends = threading.Semaphore(0), list[AmpError]()
     settings = HeartbeatSettings(interval_seconds=0.05, lease_seconds=LEASE_SECONDS)
-    with _worker(database_url, "w1", slots=1) as frozen:
+    with worker_session(database_url, "w1", slots=1) as frozen:
         await metadata_db.fetch_all("UPDATE worker_heartbeats SET heartbeat_at = now() - interval '1 day' RETURNING 1")
         successor = Heartbeat(
             database_url, WorkerIdentity("w1", uuid4()), info={}, slots=1, settings=settings,
@@ -515,7 +478,7 @@ async def test_a_worker_that_took_over_a_frozen_ones_name_keeps_it_when_that_one
 
 def _register_a_third(url: str) -> ErrorCode | None:
     try:
-        with _worker(url, "w1", slots=1):
+        with worker_session(url, "w1", slots=1):
             return None
     except AmpError as error:
         return error.code
