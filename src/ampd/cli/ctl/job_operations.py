@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -10,6 +12,7 @@ from ampd.cli.ctl import job_output, output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api
 from ampd.cli.ctl.schedule import interval
 from ampd.cli.ctl.which import ONE, Many
+from ampd.client import Ampd, BulkResult, Job, JobSelection
 
 Delay = Annotated[int | None, Parameter(converter=interval)]
 
@@ -31,15 +34,11 @@ def cancel(
     reason
         Why; kept in the job and its history.
     """
-    failure = _failure("cancel", job_id)
-    selection = many.selection(job_id, failure)
-    with admin_api(options, failure) as client:
+    with _asked_for("cancel", job_id, many, options) as (client, selection):
         if selection is not None:
-            result = client.jobs.cancel_many(reason=reason, **selection)
-            output.emit(result.raw, job_output.bulk(result, "cancelled"), as_json=options.json)
+            _tell_of_many(client.jobs.cancel_many(reason=reason, **selection), "cancelled", options)
         elif job_id is not None:
-            job = client.jobs.cancel(job_id, reason=reason)
-            output.emit(job.raw, job_output.operated(job, "cancel requested"), as_json=options.json)
+            _tell_of_one(client.jobs.cancel(job_id, reason=reason), "cancel requested", options)
 
 
 def pause(
@@ -59,15 +58,11 @@ def pause(
     reason
         Why; kept in the job and its history.
     """
-    failure = _failure("pause", job_id)
-    selection = many.selection(job_id, failure)
-    with admin_api(options, failure) as client:
+    with _asked_for("pause", job_id, many, options) as (client, selection):
         if selection is not None:
-            result = client.jobs.pause_many(reason=reason, **selection)
-            output.emit(result.raw, job_output.bulk(result, "paused"), as_json=options.json)
+            _tell_of_many(client.jobs.pause_many(reason=reason, **selection), "paused", options)
         elif job_id is not None:
-            job = client.jobs.pause(job_id, reason=reason)
-            output.emit(job.raw, job_output.operated(job, "pause requested"), as_json=options.json)
+            _tell_of_one(client.jobs.pause(job_id, reason=reason), "pause requested", options)
 
 
 def resume(job_id: int | None = None, /, *, many: Many = ONE, options: Options = DEFAULT_OPTIONS) -> None:
@@ -78,15 +73,11 @@ def resume(job_id: int | None = None, /, *, many: Many = ONE, options: Options =
     job_id
         Id of the job. Without it the options say which of the paused ones.
     """
-    failure = _failure("resume", job_id)
-    selection = many.selection(job_id, failure)
-    with admin_api(options, failure) as client:
+    with _asked_for("resume", job_id, many, options) as (client, selection):
         if selection is not None:
-            result = client.jobs.resume_many(**selection)
-            output.emit(result.raw, job_output.bulk(result, "resumed"), as_json=options.json)
+            _tell_of_many(client.jobs.resume_many(**selection), "resumed", options)
         elif job_id is not None:
-            job = client.jobs.resume(job_id)
-            output.emit(job.raw, job_output.operated(job, "resumed"), as_json=options.json)
+            _tell_of_one(client.jobs.resume(job_id), "resumed", options)
 
 
 def retry(
@@ -106,16 +97,27 @@ def retry(
     delay
         How long to wait before: 90s, 15m, 1h30m, or milliseconds. Not at all unless given.
     """
-    failure = _failure("retry", job_id)
+    with _asked_for("retry", job_id, many, options) as (client, selection):
+        if selection is not None:
+            _tell_of_many(client.jobs.retry_many(delay=delay, **selection), "retried", options)
+        elif job_id is not None:
+            _tell_of_one(client.jobs.retry(job_id, delay=delay), "retried", options)
+
+
+@contextmanager
+def _asked_for(
+    verb: str, job_id: int | None, many: Many, options: Options
+) -> Iterator[tuple[Ampd, JobSelection | None]]:
+    """Give the client, and which jobs are meant; None: the one that was named."""
+    failure = f"failed to {verb} jobs" if job_id is None else f"failed to {verb} job {job_id}"
     selection = many.selection(job_id, failure)
     with admin_api(options, failure) as client:
-        if selection is not None:
-            result = client.jobs.retry_many(delay=delay, **selection)
-            output.emit(result.raw, job_output.bulk(result, "retried"), as_json=options.json)
-        elif job_id is not None:
-            job = client.jobs.retry(job_id, delay=delay)
-            output.emit(job.raw, job_output.operated(job, "retried"), as_json=options.json)
+        yield client, selection
 
 
-def _failure(verb: str, job_id: int | None) -> str:
-    return f"failed to {verb} jobs" if job_id is None else f"failed to {verb} job {job_id}"
+def _tell_of_many(result: BulkResult, done: str, options: Options) -> None:
+    output.emit(result.raw, job_output.bulk(result, done), as_json=options.json)
+
+
+def _tell_of_one(job: Job, done: str, options: Options) -> None:
+    output.emit(job.raw, job_output.operated(job, done), as_json=options.json)
