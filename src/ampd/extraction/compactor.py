@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -149,22 +150,13 @@ class Compaction:
 
 
 class Compactor:
-    """Looks for small segments of one extraction every ``interval_seconds``, until the job stops. What goes wrong with
-    it does not concern the job: the next look tries again.
+    """Has small segments of one extraction compacted every ``interval_seconds``, until ``stop`` is set. What goes wrong
+    with it does not concern the job: the next look tries again.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        target: Target,
-        held: HeldRanges,
-        context: JobContext,
-        *,
-        limits: CompactionLimits,
-        interval_seconds: float,
-    ) -> None:
-        self._compaction = Compaction(parts, target, held, context, limits=limits)
-        self._stop = context.stop
+    def __init__(self, compaction: Compaction, *, stop: asyncio.Event, interval_seconds: float) -> None:
+        self._compaction = compaction
+        self._stop = stop
         self._interval_seconds = interval_seconds
 
     async def run(self, store: CompactionStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ampd.data_store import RangeLease
-from ampd.extraction.compactor import Compactor
+from ampd.extraction.compactor import Compaction, Compactor
 from ampd.extraction.held_ranges import HeldRanges, Holder
 from ampd.extraction.open_extractions import OpenExtractions
 from ampd.extraction.parts import Extraction, Parts
@@ -105,6 +105,5 @@ def _compactor(parts: Parts, extraction: Extraction, held: HeldRanges, context: 
     settings = parts.settings.compaction
     if settings is None:
         return None
-    return Compactor(
-        parts, extraction.target, held, context, limits=settings.limits, interval_seconds=settings.interval_seconds
-    )
+    compaction = Compaction(parts, extraction.target, held, context, limits=settings.limits)
+    return Compactor(compaction, stop=context.stop, interval_seconds=settings.interval_seconds)

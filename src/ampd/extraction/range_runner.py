@@ -108,7 +108,7 @@ class RangeRunner:
     async def _add(self, reading: _Reading, batch: BlockBatch) -> None:
         """Collect a batch; when all ranges of this worker have too much in memory, write what this one has."""
         await reading.writer.add(batch)
-        if self._parts.collected.add(reading, sum(table.nbytes for table in batch.tables.values())):
+        if self._parts.collected.add(reading, batch.row_bytes):
             await reading.writer.close_segment()
             await reading.writer.wait()
             self._parts.collected.forget(reading)

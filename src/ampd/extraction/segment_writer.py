@@ -70,7 +70,7 @@ class SegmentWriter:
         if self._batches and batch.end_block - self._batches[0].start_block + 1 > self._limits.blocks:
             await self.close_segment()
         self._batches.append(batch)
-        self._bytes += _size([batch])
+        self._bytes += batch.row_bytes
         blocks = batch.end_block - self._batches[0].start_block + 1
         is_old = time.monotonic() - self._opened_at >= _OVERTIME * self._limits.seconds
         if is_old or blocks >= self._limits.blocks or self._bytes >= self._limits.bytes:
@@ -169,4 +169,4 @@ class SegmentWriter:
 
 
 def _size(batches: list[BlockBatch]) -> int:
-    return sum(table.nbytes for batch in batches for table in batch.tables.values())
+    return sum(batch.row_bytes for batch in batches)

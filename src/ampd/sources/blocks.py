@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import pyarrow as pa
@@ -27,6 +28,11 @@ class BlockBatch:
     tables: dict[str, pa.Table]
     source_bytes: int
     endpoint: str = ""
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """How many bytes the tables have in memory."""
+        return sum(table.nbytes for table in self.tables.values())
 
 
 class BlockSource(Protocol):
