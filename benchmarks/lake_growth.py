@@ -24,7 +24,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psycopg
 from psycopg import sql
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,29 +32,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 from ampd.data_store import PlannedRange, TableStore, WrittenSegment  # noqa: E402
 from ampd.metadata_db import EmbeddedPostgres, MetadataDb, migrate  # noqa: E402
 from support.databases import execute, url_of  # noqa: E402 - the harness of the tests
-from support.ranges import COST, Ranges, hash_of, running_extraction, segment  # noqa: E402
+from support.ranges import COST, Ranges, fill_lake, running_extraction, segment  # noqa: E402
 
 _Result = TypeVar("_Result")
 
 SIZES = (10_000, 100_000, 1_000_000)
 SEGMENT_BLOCKS = 10
 STEPS = ("plan", "view", "commit", "progress")
-
-# As the commits of the segments would have left it; their triggers would take minutes.
-_FILL = """
-INSERT INTO files (revision_id, file_name, start_block, end_block, start_parent_hash, end_hash, row_count, object_size,
-                   metadata, created_at)
-SELECT r.id, n::text, %(each)s * n, %(each)s * (n + 1) - 1,
-       '\\x00'::bytea || decode(lpad(to_hex(%(each)s * n), 62, '0'), 'hex'),
-       '\\x00'::bytea || decode(lpad(to_hex(%(each)s * (n + 1)), 62, '0'), 'hex'), 20, 1000, '{}',
-       now() - interval '1 day'
-FROM table_revisions r, generate_series(0, %(segments)s - 1) AS n
-"""
-_RUNS = """
-INSERT INTO block_runs
-SELECT revision_id, min(start_block), max(end_block), %(parent)s, %(end)s, count(*), sum(object_size), sum(row_count)
-FROM files GROUP BY revision_id
-"""
 
 
 def main() -> None:
@@ -97,12 +80,7 @@ async def open_lake(stack: AsyncExitStack, server: EmbeddedPostgres, blocks: int
     migrate(url)
     db = await stack.enter_async_context(MetadataDb(url))
     lake = await stack.enter_async_context(running_extraction(db))
-    with psycopg.connect(url, autocommit=True) as filling:
-        filling.execute("ALTER TABLE files DISABLE TRIGGER files_come")
-        filling.execute(_FILL, {"each": SEGMENT_BLOCKS, "segments": blocks // SEGMENT_BLOCKS})
-        filling.execute("ALTER TABLE files ENABLE TRIGGER files_come")
-        filling.execute(_RUNS, {"parent": hash_of(-1), "end": hash_of(blocks - 1)})
-        filling.execute("VACUUM ANALYZE")
+    fill_lake(url, segments=blocks // SEGMENT_BLOCKS, blocks_each=SEGMENT_BLOCKS)
     await lake.store.begin_plan(lake.lease, 4)
     print(f"a lake of {blocks} blocks", file=sys.stderr)
     return lake

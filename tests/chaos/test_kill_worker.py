@@ -12,7 +12,6 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from ampd.metadata_db import EmbeddedPostgres
 from oracle.recorded import names_of_all, recorded
 from support.chain import (
     FIRST_BLOCK,
@@ -26,7 +25,6 @@ from support.chain import (
     wait_for_completion,
 )
 from support.daemons import Cluster, Process, wait_for
-from support.databases import fresh_database
 
 pytestmark = pytest.mark.chaos
 
@@ -44,23 +42,6 @@ max_range_blocks = 4
 """
 
 Tables = dict[str, pa.Table]
-
-
-@pytest.fixture(scope="module")
-def shared_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, shared_database_url: str) -> Iterator[Cluster]:
-    """A controller for all tests here. Workers come and go with each test."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), shared_database_url, settings=SETTINGS)
-    try:
-        cluster.start_controller()
-        yield cluster
-    finally:
-        cluster.end()
 
 
 @pytest.fixture(scope="module")

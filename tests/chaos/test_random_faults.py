@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -19,11 +18,9 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from ampd.client import Ampd
-from ampd.metadata_db import EmbeddedPostgres
 from ampd.replay_node import Fault, ReplayChain, ReplayNode, RpcCall, load_recorded_chain
 from support.chain import FIRST_BLOCK, Lake, lake_of, register, repeated_blocks
 from support.daemons import Cluster, Process, wait_for
-from support.databases import fresh_database
 from support.fault_plans import BATCH_FAULTS, TIMEOUT, Plan, batch_faults, lags, plans
 from support.faulty import FaultPlan
 from support.made_blocks import write_small_blocks
@@ -136,22 +133,6 @@ class Hunt:
                 self.peaks.look(victim)
                 victim.signal(signal.SIGKILL)
                 self.killed += 1
-
-
-@pytest.fixture(scope="module")
-def shared_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, shared_database_url: str) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), shared_database_url, settings=SETTINGS)
-    try:
-        cluster.start_controller()
-        yield cluster
-    finally:
-        cluster.end()
 
 
 @pytest.fixture(scope="module")

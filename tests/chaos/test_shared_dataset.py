@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from ampd.client import Ampd
-from ampd.metadata_db import EmbeddedPostgres
 from support.chain import (
     FIRST_BLOCK,
     Lake,
@@ -24,7 +23,6 @@ from support.chain import (
     wait_for_completion,
 )
 from support.daemons import Cluster, wait_for
-from support.databases import fresh_database
 from support.faults import kill
 from support.promises import launch_worker
 
@@ -42,22 +40,6 @@ slots = 2
 target_range_secs = 0.4
 """
 WORKERS = ("one", "two", "three")
-
-
-@pytest.fixture(scope="module")
-def shared_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, shared_database_url: str) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), shared_database_url, settings=SETTINGS)
-    try:
-        cluster.start_controller()
-        yield cluster
-    finally:
-        cluster.end()
 
 
 @contextmanager

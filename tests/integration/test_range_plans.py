@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
-import psycopg
 import pytest
 from psycopg.rows import dict_row
 
@@ -16,25 +15,12 @@ from ampd.metadata_db import EmbeddedPostgres, MetadataDb
 from ampd.metadata_db.pool import SESSION_OPTIONS
 from support.databases import fresh_database
 from support.query_plans import ExplainedConnection, Plan, _OneTransaction
-from support.ranges import COST, Ranges, hash_of, running_extraction, segment
+from support.ranges import COST, Ranges, fill_lake, running_extraction, segment
 
 FILES_OF_A_TABLE = 50_000
 BLOCKS = 20 * FILES_OF_A_TABLE
 # A few rows of each of the small tables, and those that a statement is about.
 MOST_ROWS, MOST_PAGES = 40, 200
-
-_FILL = """
-INSERT INTO files (revision_id, file_name, start_block, end_block, start_parent_hash, end_hash, row_count, object_size,
-                   metadata, created_at)
-SELECT r.id, n::text, 20 * n, 20 * n + 19, '\\x00'::bytea || decode(lpad(to_hex(20 * n), 62, '0'), 'hex'),
-       '\\x00'::bytea || decode(lpad(to_hex(20 * n + 20), 62, '0'), 'hex'), 20, 1000, '{}', now() - interval '1 day'
-FROM table_revisions r, generate_series(0, %(last)s) AS n
-"""
-_RUNS = """
-INSERT INTO block_runs
-SELECT revision_id, min(start_block), max(end_block), %(parent)s, %(end)s, count(*), sum(object_size), sum(row_count)
-FROM files GROUP BY revision_id
-"""
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +69,7 @@ async def _measured(url: str) -> AsyncIterator[Measured]:
         running_extraction(db) as ranges,
         await ExplainedConnection.connect(url, row_factory=dict_row, options=SESSION_OPTIONS) as connection,
     ):
-        with psycopg.connect(url, autocommit=True) as filling:
-            filling.execute("ALTER TABLE files DISABLE TRIGGER files_come")
-            filling.execute(_FILL, {"last": FILES_OF_A_TABLE - 1})
-            filling.execute("ALTER TABLE files ENABLE TRIGGER files_come")
-            filling.execute(_RUNS, {"parent": hash_of(-1), "end": hash_of(BLOCKS - 1)})
-            filling.execute("VACUUM ANALYZE")
+        fill_lake(url, segments=FILES_OF_A_TABLE, blocks_each=20)
         async with connection.transaction(force_rollback=True):
             yield Measured(ranges, connection)
 

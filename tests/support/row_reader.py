@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ampd.chain.tables import TABLES
 from ampd.replay_node import ReplayChain
-from support.tip import Tip
+from support.tip import Onlooker, Tip
 
 Chain = tuple[str, ...]  # the hashes of blocks, from the first one of the dataset
 
@@ -24,30 +24,19 @@ def hashes_of(chain: ReplayChain) -> Chain:
     return tuple(chain.identity(number).hash for number in range(chain.first_block, chain.last_block + 1))
 
 
-class RowReader:
+class RowReader(Onlooker):
     """Reads all rows that count, again and again while the block lasts: there is neither a gap nor a duplicate, every
     block hangs on the one before it, all tables are in step and of the same blocks, and nothing goes without something
     in its place. ``seen`` is every different chain that it found.
     """
 
     def __init__(self, tip: Tip, first_block: int) -> None:
+        super().__init__()
         self.seen: dict[Chain, None] = {}
         self.looks = 0
         self._tip = tip
         self._first_block = first_block
         self._columns: dict[str, dict[str, list[Any]]] = {}  # of a file: what is there never changes
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> RowReader:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        assert self._task is not None
-        if self._task.done():
-            self._task.result()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
     def assert_only_of(self, chains: Iterable[Chain]) -> None:
         """Check that whatever was seen is the beginning of one of ``chains``."""

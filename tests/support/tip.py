@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Self
 from uuid import uuid4
 
 import pyarrow as pa
@@ -254,15 +254,13 @@ class Tip:
         await asyncio.gather(*(task for task, _ in self._running))
 
 
-class Reader:
-    """Looks at the canonical files all the time, as others do, and keeps what is wrong with them."""
+class Onlooker:
+    """Looks at a lake all the time, as others do, from its beginning to its end; what a look raises is raised then."""
 
-    def __init__(self, tip: Tip) -> None:
-        self._tip = tip
+    def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
-        self.ends: list[int] = []
 
-    async def __aenter__(self) -> Reader:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -272,6 +270,21 @@ class Reader:
             self._task.result()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Reader(Onlooker):
+    """Looks at the canonical files all the time, and keeps what is wrong with them."""
+
+    def __init__(self, tip: Tip) -> None:
+        super().__init__()
+        self._tip = tip
+        self.ends: list[int] = []
+
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
         assert self.ends == sorted(self.ends), "blocks went without others in their place"
 
     async def _run(self) -> None:

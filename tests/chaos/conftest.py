@@ -1,0 +1,32 @@
+"""The cluster that the tests of a module share. Its settings are the module's SETTINGS; workers come and go with each
+test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ampd.metadata_db import EmbeddedPostgres
+from support.daemons import Cluster
+from support.databases import fresh_database
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_database_url: str
+) -> Iterator[Cluster]:
+    """A controller, for as long as the module's tests run."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), shared_database_url, settings=request.module.SETTINGS)
+    try:
+        cluster.start_controller()
+        yield cluster
+    finally:
+        cluster.end()
