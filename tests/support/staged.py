@@ -26,14 +26,24 @@ class HeldPuts:
         self.writer = writer
         self.arrived = asyncio.Event()
         self._released = asyncio.Event()
+        self._left: int | None = None
 
-    def release(self) -> None:
+    def release(self, puts: int | None = None) -> None:
+        """Let all puts be made, or only so many: later ones wait again."""
+        self._left = puts
         self._released.set()
 
     async def wait(self) -> None:
         """Be one of them."""
         self.arrived.set()
-        await self._released.wait()
+        while True:
+            await self._released.wait()
+            if self._left is None:
+                return
+            if self._left > 0:
+                self._left -= 1
+                return
+            self._released.clear()
 
 
 @contextmanager
