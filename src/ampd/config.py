@@ -33,7 +33,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from ampd.config_values import checked_networks, split_texts
+from ampd.config_values import checked_absolute_path, checked_networks, checked_origins, split_texts
 from ampd.errors import AmpError, ErrorCode
 from ampd.telemetry.logs import redact_text
 
@@ -158,6 +158,8 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+AbsolutePath = Annotated[str, AfterValidator(checked_absolute_path)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_origins)]
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
@@ -167,6 +169,23 @@ Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), Af
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class AdminApiConfig(_Section):
+    """Who may reach the Admin API, and how much each may ask of it."""
+
+    tls_cert_file: AbsolutePath | None = None
+    tls_key_file: AbsolutePath | None = None
+    cors_origins: Origins = ()
+    requests_per_minute: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)] = 6000
+    request_timeout_secs: Seconds = 30.0
+    max_connections: Count = 500
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together: give both, or none")
+        return self
 
 
 class MetadataDbConfig(_Section):
@@ -264,6 +283,7 @@ class Config(BaseSettings):
     manifests_dir: Directory
     metadata_db: MetadataDbConfig = MetadataDbConfig()
     admin_api_addr: Annotated[str, AfterValidator(_address)] = "127.0.0.1:1610"
+    admin_api: AdminApiConfig = AdminApiConfig()
     poll_interval_secs: Seconds = 1.0
     worker: WorkerConfig = WorkerConfig()
     writer: WriterConfig = WriterConfig()

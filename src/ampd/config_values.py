@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def split_texts(value: Any) -> Any:
@@ -26,4 +28,30 @@ def checked_networks(texts: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(
                 "must be networks such as 127.0.0.0/8, fd00::/8 or 10.1.2.3/32, no host bits set"
             ) from None
+    return texts
+
+
+def checked_absolute_path(text: str) -> str:
+    """Return a path that means the same wherever the process runs.
+
+    :raises ValueError: with what is expected.
+    """
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, for example /etc/ampd/tls.pem")
+    return str(path)
+
+
+def checked_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the origins of web pages, each named whole.
+
+    :raises ValueError: with what is expected.
+    """
+    for text in texts:
+        parts = urlsplit(text)
+        is_origin = parts.scheme in {"http", "https"} and parts.netloc and text == f"{parts.scheme}://{parts.netloc}"
+        if not is_origin or set("@*") & set(text):
+            raise ValueError(
+                "must be origins of web pages such as https://ops.example.com, each by name: no *, no path"
+            )
     return texts
