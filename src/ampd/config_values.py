@@ -52,6 +52,6 @@ def checked_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
         is_origin = parts.scheme in {"http", "https"} and parts.netloc and text == f"{parts.scheme}://{parts.netloc}"
         if not is_origin or set("@*") & set(text):
             raise ValueError(
-                "must be origins of web pages such as https://ops.example.com, each by name: no *, no path"
+                "must be origins of web pages such as https://ops.example.com, by name: no *, no path"
             )
     return texts

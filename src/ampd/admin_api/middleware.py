@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF, error_response
@@ -50,6 +51,9 @@ class RequestGuard:
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            # Nobody is there for an answer, and nothing is wrong with us.
+            log.info("admin_api.client_gone", request_id=exchange.request_id, path=scope["path"])
         except Exception:
             log.exception("request failed", request_id=exchange.request_id, method=scope["method"], path=scope["path"])
             if exchange.started:

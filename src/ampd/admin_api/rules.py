@@ -8,13 +8,14 @@ limited (services.py). ``WHOLE_…`` is for operations on what belongs to no nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as DependsParameter
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import BaseRoute
 
 from ampd.access import Access, Role
 from ampd.errors import AmpError, ErrorCode
@@ -90,6 +91,7 @@ def rule_of(route: APIRoute) -> Rule | None:
     return found[0] if len(found) == 1 else None
 
 
-def api_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
-    """Give the routes of operations among ``routes``."""
-    return (route for route in routes if isinstance(route, APIRoute))
+def api_routes(routes: Sequence[BaseRoute]) -> Iterator[APIRoute]:
+    """Give the routes of operations among ``routes``, also those of routers that were included."""
+    found = (context.original_route for context in iter_route_contexts(routes))
+    return (route for route in found if isinstance(route, APIRoute))

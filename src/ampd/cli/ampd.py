@@ -244,7 +244,8 @@ def config_behind_command(arguments: list[str]) -> list[str]:
         count = 2 if rest[0] == "--config" else 1
         taken += rest[:count]
         del rest[:count]
-    return [*rest[:1], *taken, *rest[1:]]
+    words = 2 if rest[:1] == ["token"] else 1
+    return [*rest[:words], *taken, *rest[words:]]
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
 ``providers``, ``webhooks`` and ``tokens``. They answer frozen dataclasses that keep the answer as it came in
-``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive webhooks.
+``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive
+webhooks.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ class WebhookStore:
 
         :raises AmpError: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED.
         """
+        await self.get(webhook_id)
         parameters = {"webhook_id": webhook_id, "job": Jsonb(TEST_JOB)}
         row = await self._db.fetch_one(sql("webhooks", "insert_test"), parameters)
         if row is None:
