@@ -4,7 +4,8 @@ FROM unnest(%(visible)s::text[]) AS seen (namespace)
 CROSS JOIN unnest(%(visible_states)s::text[]) AS wanted (state)
 CROSS JOIN LATERAL (
     SELECT * FROM jobs
-    WHERE ((input ->> 'dataset_namespace'), state, id) > (seen.namespace, wanted.state, 0)
+    WHERE kind IN ('extraction', 'verification', 'compaction')
+      AND ((input ->> 'dataset_namespace'), state, id) > (seen.namespace, wanted.state, 0)
       AND ((input ->> 'dataset_namespace'), state, id) < (seen.namespace, wanted.state, coalesce(%(before_id)s, 9223372036854775807))
       AND {conditions}
     ORDER BY (input ->> 'dataset_namespace') DESC, state DESC, id DESC
