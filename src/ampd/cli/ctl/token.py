@@ -11,6 +11,7 @@ from cyclopts import Token as Word
 from ampd.cli.ctl import output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api
 from ampd.cli.ctl.schedule import read_interval
+from ampd.cli.ctl.times import instant
 from ampd.client import Token
 
 app = App(name="token", alias="tokens", help="Tokens: who may use the Admin API, and what they see.")
@@ -84,11 +85,11 @@ def _facts(token: Token) -> Iterable[str]:
     yield f"Name: {token.name}"
     yield f"Role: {token.role}"
     yield f"Namespaces: {'all' if token.namespaces is None else ', '.join(token.namespaces)}"
-    yield f"Expires: {'never' if token.expires_at is None else output.instant(token.expires_at)}"
+    yield f"Expires: {'never' if token.expires_at is None else instant(token.expires_at)}"
 
 
 def _lines(token: Token) -> Iterable[str]:
     yield f"  {token.id} - {token.name} ({token.status}, {token.prefix}…)"
     yield "    " + ", ".join(fact[0].lower() + fact[1:] for fact in list(_facts(token))[1:])
-    used = "never" if token.last_used_at is None else output.instant(token.last_used_at)
+    used = "never" if token.last_used_at is None else instant(token.last_used_at)
     yield f"    Last used: {used}"
