@@ -5,10 +5,10 @@ CROSS JOIN unnest(%(visible_states)s::text[]) AS wanted (state)
 CROSS JOIN LATERAL (
     SELECT * FROM jobs
     WHERE kind IN ('extraction', 'verification', 'compaction')
-      AND ((input ->> 'dataset_namespace'), state, id) > (seen.namespace, wanted.state, 0)
-      AND ((input ->> 'dataset_namespace'), state, id) < (seen.namespace, wanted.state, coalesce(%(before_id)s, 9223372036854775807))
+      AND input ->> 'dataset_namespace' = seen.namespace AND state = wanted.state
+      AND id < coalesce(%(before_id)s, 9223372036854775807)
       AND {conditions}
-    ORDER BY (input ->> 'dataset_namespace') DESC, state DESC, id DESC
+    ORDER BY id DESC
     LIMIT %(limit)s + %(offset)s
 ) picked
 ORDER BY picked.id DESC
