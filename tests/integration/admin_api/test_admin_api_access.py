@@ -41,6 +41,18 @@ def test_only_the_health_of_the_process_is_public() -> None:
     assert {each.path for each in operations() if each.role is None} <= {"/healthz", "/readyz"}
 
 
+def test_a_viewer_changes_nothing_and_only_an_admin_changes_what_is_not_a_job_or_a_worker() -> None:
+    changing = [each for each in operations() if each.method != "GET" and each.id != "preview_schedule"]
+    for_viewers = {each.id for each in operations() if each.role is Role.VIEWER}
+    assert not for_viewers & {each.id for each in changing}
+    for_operators = {each.id for each in changing if each.role is Role.OPERATOR and "job" not in each.id}
+    running = {"deploy_dataset", "verify_dataset", "drain_worker", "undrain_worker"}
+    assert for_operators <= running | {"test_webhook", "replay_webhook", "replay_webhook_delivery"}
+    assert {
+        each.id for each in operations() if each.path.startswith("/tokens") and each.role is not Role.ADMIN
+    } == set()
+
+
 def test_every_store_can_be_limited_or_says_why_it_need_not(cluster: Cluster) -> None:
     limited = {name for name in Services.__dataclass_fields__ if isinstance(getattr(cluster.services, name), Limitable)}
     unknown = set(Services.__dataclass_fields__) - limited - set(NOT_LIMITED)
