@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -33,7 +32,16 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from ampd.config_values import checked_networks, split_texts
+from ampd.config_values import (
+    checked_absolute_path,
+    checked_database_url,
+    checked_directory,
+    checked_endpoint,
+    checked_networks,
+    checked_origins,
+    no_boolean,
+    split_texts,
+)
 from ampd.errors import AmpError, ErrorCode
 from ampd.telemetry.logs import redact_text
 
@@ -127,41 +135,12 @@ def _compression(text: str) -> str:
     return text
 
 
-def _directory(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must be a path or the URL of an object store, not empty")
-    return text if "://" in text else str(Path(text).expanduser().absolute())
-
-
-def _database_url(text: str) -> str:
-    """Check as much of the URL as shows common mistakes; libpq has the last word. Says nothing of the value."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise ValueError("must start with postgresql://")
-    if "@" in parts.path or "@" in parts.fragment:
-        raise ValueError("must have special characters in the password percent-encoded (for example %2F for /)")
-    return text
-
-
-def _no_boolean(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-def _endpoint(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL like https://s3.example.com")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must hold no keys and no parameters; keys come from the environment or a profile")
-    return text.rstrip("/")
-
-
-Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
-Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
-Directory = Annotated[str, AfterValidator(_directory)]
+AbsolutePath = Annotated[str, AfterValidator(checked_absolute_path)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_origins)]
+Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(no_boolean), Field(gt=0)]
+Directory = Annotated[str, AfterValidator(checked_directory)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_networks)]
 
 
@@ -169,10 +148,27 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
+class AdminApiConfig(_Section):
+    """Who may reach the Admin API, and how much each may ask of it."""
+
+    tls_cert_file: AbsolutePath | None = None
+    tls_key_file: AbsolutePath | None = None
+    cors_origins: Origins = ()
+    requests_per_minute: Annotated[int, BeforeValidator(no_boolean), Field(ge=0)] = 6000
+    request_timeout_secs: Seconds = 30.0
+    max_connections: Count = 500
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together: give both, or none")
+        return self
+
+
 class MetadataDbConfig(_Section):
     """Where PostgreSQL is. The URL holds a password: it is not part of ``repr``."""
 
-    url: Annotated[str, AfterValidator(_database_url)] | None = Field(default=None, repr=False)
+    url: Annotated[str, AfterValidator(checked_database_url)] | None = Field(default=None, repr=False)
     pool_size: Count = 10
     auto_migrate: bool = True
 
@@ -217,7 +213,7 @@ class WriterConfig(_Section):
 class ObjectStoreConfig(_Section):
     """How buckets are reached. Keys are never here: they come from the environment or from a profile."""
 
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    endpoint: Annotated[str, AfterValidator(checked_endpoint)] | None = None
     region: str | None = None
     path_style: bool = True
     allow_http: bool = False
@@ -264,6 +260,7 @@ class Config(BaseSettings):
     manifests_dir: Directory
     metadata_db: MetadataDbConfig = MetadataDbConfig()
     admin_api_addr: Annotated[str, AfterValidator(_address)] = "127.0.0.1:1610"
+    admin_api: AdminApiConfig = AdminApiConfig()
     poll_interval_secs: Seconds = 1.0
     worker: WorkerConfig = WorkerConfig()
     writer: WriterConfig = WriterConfig()

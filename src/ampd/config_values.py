@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def split_texts(value: Any) -> Any:
@@ -27,3 +29,70 @@ def checked_networks(texts: tuple[str, ...]) -> tuple[str, ...]:
                 "must be networks such as 127.0.0.0/8, fd00::/8 or 10.1.2.3/32, no host bits set"
             ) from None
     return texts
+
+
+def checked_absolute_path(text: str) -> str:
+    """Return a path that means the same wherever the process runs.
+
+    :raises ValueError: with what is expected.
+    """
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, for example /etc/ampd/tls.pem")
+    return str(path)
+
+
+def checked_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the origins of web pages, each named whole.
+
+    :raises ValueError: with what is expected.
+    """
+    for text in texts:
+        parts = urlsplit(text)
+        is_origin = parts.scheme in {"http", "https"} and parts.netloc and text == f"{parts.scheme}://{parts.netloc}"
+        if not is_origin or set("@*") & set(text):
+            raise ValueError("must be origins of web pages such as https://ops.example.com, by name: no *, no path")
+    return texts
+
+
+def checked_database_url(text: str) -> str:
+    """Check as much of the URL as shows common mistakes; libpq has the last word. Says nothing of the value."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must start with postgresql://")
+    if "@" in parts.path or "@" in parts.fragment:
+        raise ValueError("must have special characters in the password percent-encoded (for example %2F for /)")
+    return text
+
+
+def checked_endpoint(text: str) -> str:
+    """Return the value when it is what its name says.
+
+    :raises ValueError: with what is expected.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL like https://s3.example.com")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must hold no keys and no parameters; keys come from the environment or a profile")
+    return text.rstrip("/")
+
+
+def no_boolean(value: Any) -> Any:
+    """Return the value when it is what its name says.
+
+    :raises ValueError: with what is expected.
+    """
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def checked_directory(text: str) -> str:
+    """Return a directory as an absolute path; the URL of an object store stays as it is.
+
+    :raises ValueError: with what is expected.
+    """
+    if not text.strip():
+        raise ValueError("must be a path or the URL of an object store, not empty")
+    return text if "://" in text else str(Path(text).expanduser().absolute())

@@ -58,7 +58,7 @@ def _problems(plans: list[Plan], most_rows: dict[str, int]) -> list[str]:
     return [
         f"may read {most_rows[plan.operation]} rows: {plan}"
         for plan in plans
-        if plan.scanned or plan.rows > (most := most_rows[plan.operation]) or plan.pages > 60 + 6 * most
+        if plan.scanned or plan.rows > (most := most_rows[plan.operation]) or plan.pages > 66 + 6 * most
     ]
 
 

@@ -567,6 +567,30 @@ def _list(wanted: JobFilter) -> Callable[[Engine], Awaitable[Any]]:
     return act
 
 
+# For somebody who sees two namespaces, one with the jobs of an old dataset: a page of each state of each is read.
+SEEN = ("team_3", "archive")
+LIMITED: dict[str, tuple[JobFilter, int]] = {
+    "all": (JobFilter(), len(SEEN) * len(JobState)),
+    "active ones, from the middle": (
+        JobFilter(states=ACTIVE_STATES, before_id=500_000),
+        len(SEEN) * len(ACTIVE_STATES),
+    ),
+    "failed ones": (JobFilter(states=frozenset({JobState.FAILED})), len(SEEN)),
+    "one by its id": (JobFilter(job_id=500_000), 1),
+}
+
+
+def _list_seen(wanted: JobFilter) -> Callable[[Engine], Awaitable[Any]]:
+    async def act(engine: Engine) -> None:
+        await engine.store.limited_to(SEEN).list_page(wanted, limit=50)
+
+    return act
+
+
+CASES |= {
+    f"listing {name} for a limited token": Case(_list_seen(wanted), {"list_jobs": LISTED + 51 * pages})
+    for name, (wanted, pages) in LIMITED.items()
+}
 CASES |= {f"listing jobs {name}": Case(_list(wanted), {"list_jobs": most}) for name, (wanted, most) in LISTS.items()}
 
 
@@ -581,5 +605,6 @@ SESSION = {
 }
 # They read no table; or they are parts of list_jobs.
 NOT_GUARDED = {"notify", "newest_jobs", "newest_jobs_in_states", "newest_jobs_of_worker", "newest_jobs_of_product"}
+NOT_GUARDED |= {"newest_jobs_of_namespaces"}
 # What counts jobs by any filter may read all of them.
 NOT_GUARDED |= {"job_statistics"}

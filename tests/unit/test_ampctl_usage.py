@@ -24,6 +24,7 @@ NOUNS = {
     "webhook": {
         *("list", "create", "inspect", "rm", "enable", "disable", "rotate", "test", "deliveries", "replay"),
     },
+    "token": {"create", "list", "revoke"},
     "worker": {"list", "inspect"},
 }
 

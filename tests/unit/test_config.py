@@ -321,7 +321,11 @@ def test_addresses_are_split_into_host_and_port() -> None:
 def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"url": URL, "auto_migrate": "false", "compression": "gzip", "admin_api_addr": "[::]:1"}
     words |= {"endpoint": "https://x", "path_style": "false", "allow_http": "true", "compaction": "false"}
-    words["allowed_networks"] = "10.0.0.0/8,fd00::/8"
+    words |= {
+        "allowed_networks": "10.0.0.0/8,fd00::/8",
+        "cors_origins": "https://a.example.com,https://b.example.com:8443",
+    }
+    words |= {"tls_cert_file": "/tls.pem", "tls_key_file": "/tls.key"}
     numbers = {"heartbeat_interval_secs": "3"}
     given: dict[tuple[str, ...], str] = {}
     for key in KEYS:
@@ -341,6 +345,21 @@ def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) 
 def test_a_list_can_be_given_by_environment_with_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("AMP_CONFIG_WEBHOOKS__ALLOWED_NETWORKS", text)
     assert load_config().webhooks.allowed_networks == ("10.0.0.0/8", "127.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "https://a.example.com/", "a.example.com", "https://*", "https://u:p@a.example.com"]
+)
+def test_what_is_no_origin_of_a_web_page_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AMP_CONFIG_ADMIN_API__CORS_ORIGINS", text)
+    with pytest.raises(AmpError, match=r"admin_api\.cors_origins"):
+        load_config()
+
+
+def test_a_certificate_without_its_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMP_CONFIG_ADMIN_API__TLS_CERT_FILE", "/tls.pem")
+    with pytest.raises(AmpError, match="belong together"):
+        load_config()
 
 
 @pytest.mark.parametrize("text", ["everything", "10.1.2.3/8", "[1", "[1]", "10.0.0.0/8 127.0.0.0/8"])

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from ampd.admin_api.app import create_app, specification
-from ampd.admin_api.server import serve_admin_api
+from ampd.admin_api.app import Gate, create_app, specification
+from ampd.admin_api.connections import ConnectionLimits
+from ampd.admin_api.server import Listening, Tls, is_loopback, serve_admin_api
 from ampd.admin_api.services import Services
 
-__all__ = ["Services", "create_app", "serve_admin_api", "specification"]
+__all__ = [
+    "ConnectionLimits",
+    "Gate",
+    "Listening",
+    "Services",
+    "Tls",
+    "create_app",
+    "is_loopback",
+    "serve_admin_api",
+    "specification",
+]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
-from ampd.admin_api.errors import install_error_handlers
-from ampd.admin_api.middleware import RequestGuard
+from ampd.admin_api.authentication import Authentication, RequestPace
+from ampd.admin_api.errors import error_responses, install_error_handlers
+from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
+from ampd.admin_api.models import ErrorBody
 from ampd.admin_api.routes import (
     datasets,
     health,
@@ -18,11 +22,15 @@ from ampd.admin_api.routes import (
     manifests,
     providers,
     timetable,
+    tokens,
     webhooks,
     workers,
 )
+from ampd.admin_api.rules import Rule, api_routes, rule_of
 from ampd.admin_api.services import Services
+from ampd.errors import ErrorCode
 
+DEFAULT_REQUESTS_PER_MINUTE = 6000
 _TITLE = "ampd Admin API"
 _DESCRIPTION = (
     "Operate extraction jobs: register datasets, deploy them, watch and stop their jobs.\n\n"
@@ -30,11 +38,41 @@ _DESCRIPTION = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
+@dataclass(frozen=True)
+class Gate:
+    """How requests come in. ``requires_token``: also while there are no tokens yet. ``cors_origins`` are the web pages
+    that may use the API from a browser. ``requests_per_minute`` is what each token may make on this controller (0: as
+    many as it likes), ``request_seconds`` how long a body may take to arrive.
+    """
+
+    requires_token: bool = False
+    cors_origins: tuple[str, ...] = ()
+    requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE
+    request_seconds: float = DEFAULT_REQUEST_SECONDS
+
+
+def create_app(services: Services, gate: Gate | None = None) -> FastAPI:
     """Return the Admin API over ``services``, which the caller opens and closes."""
     app = _application(services.version)
     app.state.services = services
+    _guard(app, gate or Gate())
     return app
+
+
+def _guard(app: FastAPI, gate: Gate) -> None:
+    """Put what looks at requests around ``app``: what is added last sees them first."""
+    public = frozenset(route.path for route in api_routes(app.routes) if rule_of(route) == Rule(None))
+    pace = RequestPace(gate.requests_per_minute)
+    app.add_middleware(Authentication, requires_token=gate.requires_token, pace=pace, public=public)
+    app.add_middleware(RequestGuard, origins=gate.cors_origins, body_seconds=gate.request_seconds)
+    if gate.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=gate.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["X-Request-Id", "X-Deleted-Count", "Retry-After"],
+        )
 
 
 def specification(version: str) -> dict[str, Any]:
@@ -51,11 +89,22 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    nouns = (health, job_creation, job_operations, jobs, timetable, workers, datasets, manifests, providers, webhooks)
+    nouns = (
+        health,
+        job_creation,
+        job_operations,
+        jobs,
+        timetable,
+        workers,
+        datasets,
+        manifests,
+        providers,
+        tokens,
+        webhooks,
+    )
     for noun in nouns:
         app.include_router(noun.router)
     install_error_handlers(app)
-    app.add_middleware(RequestGuard)
     app.openapi = lambda: _specification_of(app)  # type: ignore[method-assign]
     return app
 
@@ -64,10 +113,28 @@ def _specification_of(app: FastAPI) -> dict[str, Any]:
     """Return FastAPI's specification without its own 422 answers: ours are 400 with a code."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        rules = {route.operation_id: rule_of(route) for route in api_routes(app.routes)}
         for operations in schema["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
+                _tell_rule(operation, rules.get(operation["operationId"]))
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _tell_rule(operation: dict[str, Any], rule: Rule | None) -> None:
+    """Say in the specification who may use an operation, and what others are told."""
+    if rule is None or rule.role is None:
+        return
+    operation["security"] = [{"token": []}, {}]
+    operation["x-required-role"] = str(rule.role)
+    operation["x-all-namespaces"] = rule.whole
+    refusals = error_responses(ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.RATE_LIMITED)
+    for status, answer in refusals.items():
+        reference = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
+        content = {"application/json": {"schema": reference}}
+        operation["responses"].setdefault(str(status), {"description": answer["description"], "content": content})
+    operation["responses"] = dict(sorted(operation["responses"].items()))

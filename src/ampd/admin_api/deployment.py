@@ -8,9 +8,10 @@ from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
 from ampd.admin_api.requests import DeployRequest, RetryRequest, VerifyRequest
+from ampd.admin_api.services import Services
 from ampd.admin_api.strict import MAX_INT64
 from ampd.chain.sampling import VerifyMode
-from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
+from ampd.datasets import EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Dependency, Deployment, RetryPolicy
@@ -32,28 +33,41 @@ def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
     return sha256(f"{_MATERIALIZE_RAW}:{namespace}/{name}@{manifest_hash}".encode()).hexdigest()
 
 
-async def dependencies_of(datasets: DatasetStore, depends_on: Sequence[str | int]) -> tuple[Dependency, ...]:
+async def dependencies_of(services: Services, depends_on: Sequence[str | int]) -> tuple[Dependency, ...]:
     """Return what a request makes the job wait for, each once.
 
-    :raises AmpError: INVALID_BODY for a reference that does not parse, or names no dataset.
+    :raises AmpError: INVALID_BODY for a reference that does not parse, or names no dataset; DEPENDENCY_NOT_FOUND for a
+    job that whoever asks does not see.
     """
-    found = [await _dependency(datasets, named) for named in depends_on]
+    found = [await _dependency(services, named) for named in depends_on]
     return tuple({each.reference: each for each in found}.values())
 
 
-async def _dependency(datasets: DatasetStore, named: str | int) -> Dependency:
+async def _dependency(services: Services, named: str | int) -> Dependency:
     if isinstance(named, int) or (named.isascii() and named.isdecimal()):
         if (isinstance(named, str) and len(named) > len(str(MAX_INT64))) or int(named) > MAX_INT64:
             shown = str(named)[:20]
             raise AmpError(ErrorCode.DEPENDENCY_NOT_FOUND, f"depends_on names job {shown}, which does not exist")
+        await _require_seen(services, int(named))
         return Dependency(reference=str(int(named)), job_id=int(named))
     try:
         reference = Reference.parse(named, default_revision=LATEST)
-        dataset = await datasets.resolve(reference)
+        dataset = await services.datasets.resolve(reference)
     except AmpError as error:
         # The dataset of the deploy is there: no 404, which would be of that one.
         raise RequestRefusedError(ErrorCode.INVALID_BODY, f"depends_on: {error.message}", status=400) from None
     return Dependency(named, key=extraction_key(dataset.namespace, dataset.name, dataset.manifest_hash))
+
+
+async def _require_seen(services: Services, job_id: int) -> None:
+    if services.namespaces is None:
+        return  # the engine looks for it, under its lock
+    try:
+        await services.jobs.get(job_id)
+    except AmpError as error:
+        if error.code is not ErrorCode.JOB_NOT_FOUND:
+            raise
+        raise AmpError(ErrorCode.DEPENDENCY_NOT_FOUND, f"depends_on names job {job_id}, which does not exist") from None
 
 
 def extraction_deployment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from math import ceil
 from typing import Any, Final
 
 import structlog
@@ -40,8 +41,10 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_SCHEDULE,
         ErrorCode.INVALID_WEBHOOK_ID,
         ErrorCode.INVALID_WEBHOOK,
+        ErrorCode.INVALID_TOKEN_ID,
     ),
-    403: (ErrorCode.CROSS_ORIGIN_REFUSED,),
+    401: (ErrorCode.UNAUTHORIZED,),
+    403: (ErrorCode.FORBIDDEN, ErrorCode.CROSS_ORIGIN_REFUSED),
     404: (
         ErrorCode.NOT_FOUND,
         ErrorCode.JOB_NOT_FOUND,
@@ -54,7 +57,9 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.DELIVERY_NOT_FOUND,
     ),
     405: (ErrorCode.METHOD_NOT_ALLOWED,),
+    408: (ErrorCode.REQUEST_TIMEOUT,),
     409: (
+        ErrorCode.TOKEN_CONFLICT,
         ErrorCode.JOB_CONFLICT,
         ErrorCode.ACTIVE_JOB_CONFLICT,
         ErrorCode.DEPENDENCY_CYCLE,
@@ -63,6 +68,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.WEBHOOK_DISABLED,
     ),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
+    429: (ErrorCode.RATE_LIMITED,),
     503: (ErrorCode.METADATA_DB_UNREACHABLE,),
 }
 STATUS_OF: Final[dict[ErrorCode, int]] = {code: status for status, codes in _STATUS_GROUPS.items() for code in codes}
@@ -74,6 +80,7 @@ _PATH_CODES: Final = {
     "workers": ErrorCode.INVALID_WORKER_ID,
     "providers": ErrorCode.INVALID_PROVIDER_NAME,
     "webhooks": ErrorCode.INVALID_WEBHOOK_ID,
+    "tokens": ErrorCode.INVALID_TOKEN_ID,
 }
 # What a bad body is called, by the route; elsewhere INVALID_BODY.
 _BODY_CODES: Final = {
@@ -84,6 +91,7 @@ _BODY_CODES: Final = {
 _HTTP_CODES: Final = {
     404: ErrorCode.NOT_FOUND,
     405: ErrorCode.METHOD_NOT_ALLOWED,
+    408: ErrorCode.REQUEST_TIMEOUT,
     413: ErrorCode.REQUEST_TOO_LARGE,
 }
 
@@ -101,6 +109,16 @@ def status_of(error: AmpError) -> int:
     if isinstance(error, RequestRefusedError):
         return error.status
     return STATUS_OF.get(error.code, INTERNAL_STATUS)
+
+
+def response_of(error: AmpError) -> JSONResponse:
+    """Return the answer that tells ``error``, with the headers that go with its status."""
+    headers = {}
+    if error.code is ErrorCode.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds)))
+    return error_response(error.code, error.message, status_of(error), headers)
 
 
 def error_response(code: ErrorCode, message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -136,7 +154,7 @@ async def _on_amp_error(_request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status >= INTERNAL_STATUS:
         log.error("request failed", error_code=error.code, error_message=error.message)
-    return error_response(error.code, error.message, status)
+    return response_of(error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ampd.admin_api.deployment import (
     COMPACTION_KIND,
+    DATASET_KINDS,
     EXTRACTION_KIND,
     VERIFICATION_KIND,
     VERSION_LABEL,
@@ -26,7 +27,7 @@ from ampd.admin_api.job_creation_requests import (
     ExtractionJobInput,
     VerificationJobInput,
 )
-from ampd.admin_api.services import ACTOR, Services
+from ampd.admin_api.services import Services
 from ampd.admin_api.strict import Strict
 from ampd.datasets import Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
@@ -46,10 +47,24 @@ async def create_job(services: Services, request: CreateJobRequest) -> tuple[int
     """
     if VERSION_LABEL in request.labels:
         raise AmpError(ErrorCode.INVALID_BODY, f"labels: '{VERSION_LABEL}' is set by ampd itself; choose another name")
+    if services.namespaces is not None and request.kind not in DATASET_KINDS:
+        raise AmpError(
+            ErrorCode.FORBIDDEN,
+            f"this token is limited to {', '.join(services.namespaces)}, and a job of kind '{request.kind[:80]}' is of "
+            "no namespace: use a token without --namespace",
+        )
     deploy = _DEPLOYED.get(request.kind)
     if deploy is not None:
         return await _deploy(services, request, deploy)
-    return await services.creator.create(await _new_job(services, request), actor=ACTOR)
+    new = await _new_job(services, request)
+    try:
+        return await services.creator.create(new, actor=services.actor)
+    except AmpError as error:
+        if services.namespaces is not None and error.code is ErrorCode.IDEMPOTENCY_KEY_REUSED:
+            # The job that has the key may be one that is not seen.
+            message = f"the idempotency key {new.idempotency_key!r} was used for another request; choose another key"
+            raise AmpError(error.code, message) from None
+        raise
 
 
 # --- kinds of which a dataset has one job for ever
@@ -64,7 +79,7 @@ async def _deploy(services: Services, request: CreateJobRequest, deploy: _Deploy
         raise AmpError(ErrorCode.INVALID_BODY, f"idempotency_key: not for jobs of kind '{request.kind}': {reason}")
     deployment = replace(await deploy(services, request), schedule=request.wanted_schedule())
     before = await services.creator.execution_of(deployment.idempotency_key)
-    job = await services.jobs.deploy(deployment, actor=ACTOR)
+    job = await services.jobs.deploy(deployment, actor=services.actor)
     return job.id, before != job.execution_number
 
 
@@ -73,7 +88,7 @@ async def _extraction(services: Services, request: CreateJobRequest) -> Deployme
     body = _read(request.kind, lambda: wanted.deploy_request(request))
     dataset = await _resolve(services, request.kind, wanted.dataset)
     manifest = await services.datasets.manifest(dataset.manifest_hash)
-    depends_on = await dependencies_of(services.datasets, request.depends_on)
+    depends_on = await dependencies_of(services, request.depends_on)
     deployment = extraction_deployment(dataset, manifest, body, depends_on)
     await require_provider(services.providers, manifest)
     return _labelled(deployment, request)
@@ -131,7 +146,7 @@ async def _new_job(services: Services, request: CreateJobRequest) -> NewJob:
         retries=request.retries,
         retry_policy=None if request.retry_policy is None else retry_policy_of(request.retry_policy),
         schedule=request.wanted_schedule(),
-        depends_on=await dependencies_of(services.datasets, request.depends_on),
+        depends_on=await dependencies_of(services, request.depends_on),
         idempotency_key=request.idempotency_key,
     )
 

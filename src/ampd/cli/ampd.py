@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
 from cyclopts import App, CycloptsError, Parameter
@@ -22,6 +22,8 @@ def _version() -> str:
 
     return build_info()["version"]
 
+
+NO_NAMES: list[str] = []
 
 app = App(
     name="ampd",
@@ -118,6 +120,50 @@ def migrate(*, config: ConfigFile = None) -> None:
     print("The metadata database is up to date." if not applied else f"Applied {len(applied)} migration(s).")
 
 
+token = App(name="token", help="Tokens of the Admin API, made beside it: the first one, or when all others are lost.")
+app.command(token)
+
+
+@token.command(name="create")
+def create_token(
+    *,
+    role: Literal["viewer", "operator", "admin"],
+    name: str | None = None,
+    namespace: Annotated[list[str], Parameter(negative=(), show_default=False)] = NO_NAMES,
+    expires: Annotated[str | None, Parameter(help="After this time it opens nothing: 12h, 30d.")] = None,
+    config: ConfigFile = None,
+    amp_dir: Path | None = None,
+) -> None:
+    """Make a token in the metadata database, and print it: now, and never again.
+
+    Parameters
+    ----------
+    role
+        What it may do: a viewer reads, an operator also runs jobs, an admin also changes datasets, providers,
+        webhooks and tokens.
+    name
+        Stands in the history of jobs; one is made up unless given.
+    namespace
+        It sees only datasets in this namespace, and their jobs. May be repeated.
+    amp_dir
+        In place of a config file: the folder of an `ampd solo` that does not run at the moment.
+    """
+    from ampd.cli.ctl.schedule import read_interval
+    from ampd.cli.first_token import make_token, metadata_db_in
+    from ampd.telemetry.logs import configure_logging
+
+    configure_logging(component="token")
+    try:
+        seconds = None if expires is None else read_interval(expires) / 1000
+    except ValueError as error:
+        raise AmpError(ErrorCode.INVALID_BODY, f"--expires: {error}") from None
+    if amp_dir is None:
+        make_token(_load(config), role, name, namespace, seconds)
+        return
+    with metadata_db_in(amp_dir) as settings:
+        make_token(settings, role, name, namespace, seconds)
+
+
 @app.command
 def demo(
     *,
@@ -198,7 +244,8 @@ def config_behind_command(arguments: list[str]) -> list[str]:
         count = 2 if rest[0] == "--config" else 1
         taken += rest[:count]
         del rest[:count]
-    return [*rest[:1], *taken, *rest[1:]]
+    words = 2 if rest[:1] == ["token"] else 1
+    return [*rest[:words], *taken, *rest[words:]]
 
 
 def main() -> None:

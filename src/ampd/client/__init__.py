@@ -1,8 +1,9 @@
 """The Python client of the Admin API.
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
-``providers`` and ``webhooks``. They answer frozen dataclasses that keep the answer as it came in ``raw``. Every
-failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive webhooks.
+``providers``, ``webhooks`` and ``tokens``. They answer frozen dataclasses that keep the answer as it came in
+``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive
+webhooks.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from ampd.client._options import (
     VerifyMode,
 )
 from ampd.client._sync import Ampd
+from ampd.client._tokens import Token
 from ampd.client._transport import DEFAULT_ADMIN_URL
 from ampd.client._values import Instant, JobError, JobStatus
 from ampd.client._webhooks import (
@@ -99,6 +101,7 @@ __all__ = [
     "RetryOptions",
     "ScheduleOptions",
     "TableProgress",
+    "Token",
     "VerificationReport",
     "VerifyMode",
     "Webhook",

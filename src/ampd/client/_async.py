@@ -22,6 +22,7 @@ from ampd.client._models import (
     Worker,
 )
 from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._tokens import AsyncTokens
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
 from ampd.client._webhooks import AsyncWebhooks
 
@@ -203,6 +204,7 @@ class AsyncAmpd:
         self.manifests = AsyncManifests(self._transport.send)
         self.providers = AsyncProviders(self._transport.send)
         self.webhooks = AsyncWebhooks(self._transport.send)
+        self.tokens = AsyncTokens(self._transport.send)
 
     async def __aenter__(self) -> AsyncAmpd:
         return self

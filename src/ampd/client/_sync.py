@@ -22,6 +22,7 @@ from ampd.client._models import (
     Worker,
 )
 from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._tokens import Tokens
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
 from ampd.client._webhooks import Webhooks
 
@@ -203,6 +204,7 @@ class Ampd:
         self.manifests = Manifests(self._transport.send)
         self.providers = Providers(self._transport.send)
         self.webhooks = Webhooks(self._transport.send)
+        self.tokens = Tokens(self._transport.send)
 
     def __enter__(self) -> Ampd:
         return self

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import structlog
 
-from ampd.admin_api import Services, create_app, serve_admin_api
+from ampd.access import AccessStore
+from ampd.admin_api import (
+    ConnectionLimits,
+    Gate,
+    Listening,
+    Services,
+    Tls,
+    create_app,
+    is_loopback,
+    serve_admin_api,
+)
 from ampd.config import Config, split_address
 from ampd.controller import run_placement, run_rescue, run_retention, run_timetable, run_webhooks
 from ampd.daemons.build_info import build_info
@@ -34,16 +45,23 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     db = await open_metadata_db(config)
     notifier = Notifier(db)
     try:
+        services = _services(config, db, notifier)
+        # Where others reach it a token stays needed, whatever becomes of the metadata database.
+        gate = _gate(config, requires_token=not insecure and not is_loopback(host))
+        listening = _listening(config, guarded=await services.access.has_tokens())
+        _warn_of_plain_http(host, listening)
         await first_to_end(
             serve_admin_api(
-                create_app(_services(config, db, notifier)),
+                create_app(services, gate),
                 host=host,
                 port=port,
                 started=lambda bound_host, bound_port: _log.info(
-                    "controller.started", admin_api=f"http://{bound_host}:{bound_port}"
+                    "controller.started",
+                    admin_api=f"{'https' if listening.tls else 'http'}://{bound_host}:{bound_port}",
                 ),
                 stop=stop,
                 insecure=insecure,
+                listening=listening,
             ),
             run_placement(db, notifier, lease_seconds=lease_seconds),
             run_rescue(db, notifier, lease_seconds=lease_seconds),
@@ -60,6 +78,28 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
         await db.close()
 
 
+def _gate(config: Config, *, requires_token: bool) -> Gate:
+    given = config.admin_api
+    return Gate(requires_token, given.cors_origins, given.requests_per_minute, given.request_timeout_secs)
+
+
+def _listening(config: Config, *, guarded: bool) -> Listening:
+    given = config.admin_api
+    tls = None
+    if given.tls_cert_file is not None and given.tls_key_file is not None:
+        tls = Tls(Path(given.tls_cert_file), Path(given.tls_key_file))
+    return Listening(guarded, tls, ConnectionLimits(given.max_connections))
+
+
+def _warn_of_plain_http(host: str, listening: Listening) -> None:
+    if listening.guarded and listening.tls is None and not is_loopback(host):
+        _log.warning(
+            "controller.plain_http",
+            meaning="tokens cross the network as they are; set admin_api.tls_cert_file and admin_api.tls_key_file, or "
+            "keep a proxy that speaks TLS in front",
+        )
+
+
 def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
     worker = config.worker
     return Services(
@@ -72,5 +112,6 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         creator=JobCreator(db, notifier=notifier),
         kinds={HTTP.name: HTTP, **discover().kinds},
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
+        access=AccessStore(db),
         version=build_info()["version"],
     )

@@ -7,9 +7,10 @@ A manifest is stored once, under its hash. A dataset is linked to manifests; its
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from ampd.datasets.manifests import EvmRpcManifest, parse_manifest
 from ampd.datasets.names import DEV, LATEST, DatasetName, Reference, is_hash, parse_hash, parse_version
@@ -96,6 +97,18 @@ class DatasetStore:
     def __init__(self, db: MetadataDb, manifests: ObjectStore) -> None:
         self._db = db
         self._manifests = manifests
+        self._visible: tuple[str, ...] | None = None
+
+    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
+        """Return the same store for somebody who sees only datasets in ``namespaces``, and their manifests: there are
+        no others.
+        """
+        limited = copy(self)
+        limited._visible = namespaces
+        return limited
+
+    def _scope(self) -> dict[str, Any]:
+        return {"visible": None if self._visible is None else list(self._visible)}
 
     async def register_manifest(self, manifest: EvmRpcManifest) -> str:
         """Store ``manifest`` and return its hash. Doing it again changes nothing.
@@ -116,9 +129,13 @@ class DatasetStore:
 
         A version that exists already is pointed at the new manifest. ``latest`` follows the highest version.
 
-        :raises AmpError: INVALID_REFERENCE, INVALID_HASH, MANIFEST_NOT_FOUND.
+        :raises AmpError: INVALID_REFERENCE, INVALID_HASH, MANIFEST_NOT_FOUND; FORBIDDEN in a namespace that whoever
+        asks does not see.
         """
         dataset = DatasetName(namespace, name)
+        if self._visible is not None and namespace not in self._visible:
+            message = f"this token is limited to {', '.join(self._visible)}: it registers no datasets elsewhere"
+            raise AmpError(ErrorCode.FORBIDDEN, message)
         parsed_version = None if version is None else parse_version(version)
         if isinstance(manifest_or_hash, str):
             manifest_hash = parse_hash(manifest_or_hash)
@@ -141,11 +158,12 @@ class DatasetStore:
 
     async def list_all(self) -> list[DatasetSummary]:
         """Return all datasets, ordered by name."""
-        return [_summary(row) for row in await self._db.fetch_all(sql("datasets", "list_datasets"))]
+        return [_summary(row) for row in await self._db.fetch_all(sql("datasets", "list_datasets"), self._scope())]
 
     async def list_manifests(self) -> list[ManifestSummary]:
         """Return all registered manifests, ordered by hash."""
-        return [ManifestSummary(**row) for row in await self._db.fetch_all(sql("datasets", "list_manifests"))]
+        rows = await self._db.fetch_all(sql("datasets", "list_manifests"), self._scope())
+        return [ManifestSummary(**row) for row in rows]
 
     async def versions(self, namespace: str, name: str) -> DatasetVersions:
         """Return the versions and tags of a dataset.
@@ -197,7 +215,7 @@ class DatasetStore:
         :raises AmpError: INVALID_HASH, MANIFEST_NOT_FOUND; INVALID_MANIFEST when the stored object was altered.
         """
         wanted = parse_hash(manifest_hash)
-        row = await self._db.fetch_one(sql("datasets", "find_manifest"), {"hash": wanted})
+        row = await self._db.fetch_one(sql("datasets", "find_manifest"), {"hash": wanted, **self._scope()})
         if row is None:
             raise AmpError(
                 ErrorCode.MANIFEST_NOT_FOUND,
@@ -221,7 +239,8 @@ class DatasetStore:
 
     async def _tags(self, dataset: DatasetName) -> dict[str, Row]:
         """Return the tags of an existing dataset by their text, the oldest first."""
-        rows = await self._db.fetch_all(sql("datasets", "list_tags"), _key(dataset))
+        is_seen = self._visible is None or dataset.namespace in self._visible
+        rows = await self._db.fetch_all(sql("datasets", "list_tags"), _key(dataset)) if is_seen else []
         # A dataset is never without tags: its first registration sets `dev` in the same transaction.
         if not rows:
             raise await self._unknown_dataset(dataset)
@@ -233,7 +252,9 @@ class DatasetStore:
             raise _unknown_revision(Reference(dataset.namespace, dataset.name, manifest_hash), tags)
 
     async def _unknown_dataset(self, dataset: DatasetName) -> AmpError:
-        rows = await self._db.fetch_all(sql("datasets", "list_dataset_names"), {"limit": MAX_NAMED + 1})
+        rows = await self._db.fetch_all(
+            sql("datasets", "list_dataset_names"), {"limit": MAX_NAMED + 1, **self._scope()}
+        )
         known = _enumerated([f"{row['namespace']}/{row['name']}" for row in rows])
         there_are = f"there are {known}" if rows else "none is registered"
         return AmpError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -27,6 +27,8 @@ _CONDITIONS: Final[dict[str, LiteralString]] = {
     # The kinds are those of the index: only jobs of datasets are in it.
     "dataset_namespace": "kind IN ('extraction', 'verification', 'compaction') "
     "AND input ->> 'dataset_namespace' = %(dataset_namespace)s",
+    "visible": "kind IN ('extraction', 'verification', 'compaction') "
+    "AND input ->> 'dataset_namespace' = ANY (%(visible)s::text[])",
     "dataset_name": "input ->> 'dataset_name' = %(dataset_name)s",
     "manifest_hash": "input ->> 'manifest_hash' = %(manifest_hash)s",
 }
@@ -38,7 +40,8 @@ class JobFilter:
     those that wait are left out until their time has come.
 
     ``labels`` must all be there; ``product`` and ``env`` are labels, too. ``created_after`` counts itself,
-    ``created_before`` does not. ``before_id`` is the page's cursor: jobs with smaller ids.
+    ``created_before`` does not. ``before_id`` is the page's cursor: jobs with smaller ids. ``visible`` are the
+    namespaces outside of which there is nothing for whoever asks: only jobs of datasets are of a namespace.
     """
 
     states: frozenset[JobState] | None = None
@@ -57,6 +60,7 @@ class JobFilter:
     dataset_namespace: str | None = None
     dataset_name: str | None = None
     manifest_hash: str | None = None
+    visible: tuple[str, ...] | None = None
 
     def rows(self) -> LiteralString:
         """Return the SELECT that gives at most ``%(limit)s`` of the rows from the ``%(offset)s`` on, the newest first.
@@ -66,8 +70,10 @@ class JobFilter:
         rarer than a state.
         """
         operation = self._operation()
-        names_states = operation in ("newest_jobs_in_states", "newest_jobs_of_worker")
-        return sql("jobs", operation).replace("{conditions}", self.conditions(states=not names_states))
+        names_states = operation in ("newest_jobs_in_states", "newest_jobs_of_worker", "newest_jobs_of_namespaces")
+        # It names the namespaces itself: said twice, another index would seem to fit.
+        wanted = replace(self, visible=None) if operation == "newest_jobs_of_namespaces" else self
+        return sql("jobs", operation).replace("{conditions}", wanted.conditions(states=not names_states))
 
     def conditions(self, *, states: bool = True) -> LiteralString:
         """Return the conditions of the filter, for a WHERE; those of the ``states`` only when they are asked for."""
@@ -81,6 +87,8 @@ class JobFilter:
         return " AND ".join(texts) or "true"
 
     def _operation(self) -> str:
+        if self.visible is not None and self.job_id is None and self.job_ids is None:
+            return "newest_jobs_of_namespaces"
         if self.product is not None and self.job_ids is None:
             return "newest_jobs_of_product"
         if self.states is None or self.job_ids is not None or self.recurring:
@@ -91,6 +99,8 @@ class JobFilter:
         """Return the values that go with :meth:`rows`, but for ``limit`` and ``offset``."""
         values: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS}
         return values | {
+            "visible": None if self.visible is None else list(self.visible),
+            "visible_states": sorted(JobState if self.states is None else self.states),
             "states": None if self.states is None else sorted(self.states),
             "job_ids": None if self.job_ids is None else list(self.job_ids),
             "labels": Jsonb(self.labels),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.bulk import BulkOperation, BulkResult
@@ -43,6 +45,15 @@ class JobStore:
         self._lease_seconds = lease_seconds
         self._stop_seconds = stop_seconds
         self._notifier = notifier or Notifier(db)
+        self._visible: tuple[str, ...] | None = None
+
+    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
+        """Return the same store for somebody who sees only the jobs of datasets in ``namespaces``: there are no
+        others.
+        """
+        limited = copy(self)
+        limited._visible = namespaces
+        return limited
 
     async def deploy(self, deployment: Deployment, *, actor: str) -> Job:
         """Make the job of ``deployment`` wait to run, and return it.
@@ -104,7 +115,11 @@ class JobStore:
         return rows[0]
 
     async def last_progress(self, job_id: int) -> dict[str, Any]:
-        """Return what the handler said last of its progress in this execution; empty when it said nothing yet."""
+        """Return what the handler said last of its progress in this execution; empty when it said nothing yet.
+
+        :raises AmpError: JOB_NOT_FOUND when whoever asks does not see the job.
+        """
+        await self._require_seen(job_id)
         row = await self._db.fetch_one(sql("jobs", "read_progress"), {"job_id": job_id})
         return {} if row is None else row["data"]
 
@@ -120,7 +135,16 @@ class JobStore:
         wanted = JobFilter(dataset_namespace=namespace, dataset_name=name, manifest_hash=manifest_hash)
         return await self._list(wanted, limit=1000)
 
+    def _seen(self, wanted: JobFilter) -> JobFilter:
+        return replace(wanted, visible=self._visible)
+
+    async def _require_seen(self, job_id: int) -> None:
+        """Make sure that whoever asks sees a job. Its namespace never changes: what is done then needs no lock."""
+        if self._visible is not None:
+            await self.get(job_id)
+
     async def _list(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> list[Job]:
+        wanted = self._seen(wanted)
         query = sql("jobs", "list_jobs").replace("{chosen}", wanted.rows())
         parameters = wanted.parameters() | {
             "limit": limit,
@@ -162,6 +186,7 @@ class JobStore:
         return await self._operate(job_id, Ask(Operation.RETRY, actor, delay_seconds=delay_seconds))
 
     async def _operate(self, job_id: int, ask: Ask) -> Job:
+        await self._require_seen(job_id)
         async with self._db.transaction() as connection:
             row = await self._lock(connection, job_id)
             if row is not None and judge(ask.operation, row) is Verdict.CONFLICTS:
@@ -179,6 +204,8 @@ class JobStore:
         :raises AmpError: JOB_CONFLICT when it has not ended.
         """
         ask = Ask(Operation.DELETE, actor)
+        if self._visible is not None and not await self._list(JobFilter(job_id=job_id), limit=1):
+            return False
         async with self._db.transaction() as connection:
             row = await self._lock(connection, job_id)
             if row is not None and judge(ask.operation, row) is Verdict.CONFLICTS:
@@ -199,7 +226,8 @@ class JobStore:
         one; those that it would refuse are skipped. With ``dry_run`` nothing changes.
         """
         ask = Ask(operation, actor, reason, delay_seconds, self._stop_seconds)
-        return await BulkOperation(self._db, ask, wanted, notifier=self._notifier, dry_run=dry_run).run()
+        seen = self._seen(wanted)
+        return await BulkOperation(self._db, ask, seen, notifier=self._notifier, dry_run=dry_run).run()
 
     async def delete_in_states(self, states: Iterable[JobState], *, actor: str) -> int:
         """Delete the jobs in ``states`` (terminal ones) and return how many there were."""
@@ -209,19 +237,24 @@ class JobStore:
     async def history(self, job_id: int, *, limit: int) -> JobHistory:
         """Return the ``limit`` newest executions of a job, the newest first, with their attempts; none of a job that
         there is not.
+
+        :raises AmpError: JOB_NOT_FOUND when whoever asks does not see the job.
         """
+        await self._require_seen(job_id)
         return await read_history(self._db, job_id, limit=limit)
 
     async def statistics(self, wanted: JobFilter) -> JobStatistics:
         """Count the ``wanted`` jobs by where they stand."""
-        return await read_statistics(self._db, wanted)
+        return await read_statistics(self._db, self._seen(wanted))
 
     async def events(self, job_id: int, *, limit: int = MOST_EVENTS, after_id: int = 0) -> tuple[list[JobEvent], bool]:
         """Return a page of the history of a job, oldest first, from after an event, and whether there is more; that of
-        a deleted job too, while it is kept.
+        a deleted job too, while it is kept. Whoever sees some namespaces only sees none of deleted jobs: of which
+        namespace they were is not known any more.
 
         :raises AmpError: JOB_NOT_FOUND when there neither is nor was such a job.
         """
+        await self._require_seen(job_id)
         parameters = {"job_id": job_id, "after_id": after_id, "limit": limit + 1}
         rows = await self._db.fetch_all(sql("jobs", "list_events"), parameters)
         if not rows and not (after_id and await self._has_events(job_id)):
@@ -233,6 +266,7 @@ class JobStore:
 
         :raises AmpError: JOB_NOT_FOUND, EVENT_NOT_FOUND.
         """
+        await self._require_seen(job_id)
         row = await self._db.fetch_one(sql("jobs", "get_event"), {"job_id": job_id, "event_id": event_id})
         if row is None:
             await self.events(job_id, limit=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import psycopg
@@ -48,6 +49,15 @@ class WorkerStore:
         self._db = db
         self._lease_seconds = lease_seconds
         self._notifier = notifier or Notifier(db)
+        self._visible: tuple[str, ...] | None = None
+
+    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
+        """Return the same store for somebody who sees only the jobs of datasets in ``namespaces``: others are not
+        counted.
+        """
+        limited = copy(self)
+        limited._visible = namespaces
+        return limited
 
     async def list_all(self) -> list[Worker]:
         """Return all workers, dead ones too, the newest registration first."""
@@ -74,7 +84,8 @@ class WorkerStore:
         return await self.get(node_id)
 
     async def _list(self, node_id: str | None) -> list[Worker]:
-        parameters = {"node_id": node_id, "lease_seconds": self._lease_seconds}
+        visible = None if self._visible is None else list(self._visible)
+        parameters = {"node_id": node_id, "lease_seconds": self._lease_seconds, "visible": visible}
         return [worker_from_row(row) for row in await self._db.fetch_all(sql("jobs", "list_workers"), parameters)]
 
 

@@ -41,6 +41,8 @@ _ASSIGNED_SECRET = re.compile(
     r"""(?P<value>(?:(?:bearer|basic)\s+)?[^\s"',;&)}\]]+)""",
     re.IGNORECASE,
 )
+# Tokens of the Admin API (ampd.access), wherever they stand.
+_OWN_TOKEN = re.compile(r"(amp_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _ODD_PORT = re.compile(r":(?!\d*$)[^\]]*$")
 # Node providers and chat services put their keys into the path: a long segment there is taken for one.
 _KEY_IN_PATH = re.compile(r"(?<=/)[^/]{16,}")
@@ -71,8 +73,9 @@ def redact(url: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """Return ``text`` with its URLs redacted and the values of ``password=…`` and the like hidden."""
-    return _ASSIGNED_SECRET.sub(rf"\g<name>{HIDDEN}", _URL.sub(_redact_match, text))
+    """Return ``text`` with its URLs redacted, and values of ``password=…`` and the like and our own tokens hidden."""
+    without_urls = _URL.sub(_redact_match, text)
+    return _OWN_TOKEN.sub(rf"\1_{HIDDEN}", _ASSIGNED_SECRET.sub(rf"\g<name>{HIDDEN}", without_urls))
 
 
 def _redact_match(match: re.Match[str]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, Self
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
@@ -36,6 +37,21 @@ class WebhookStore:
     def __init__(self, db: MetadataDb, rules: AddressRules | None = None) -> None:
         self._db = db
         self._rules = rules or AddressRules()
+        self._visible: tuple[str, ...] | None = None
+
+    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
+        """Return the same store for somebody who sees only ``namespaces``: there are no endpoints that are told of
+        more, and no messages about anything else.
+        """
+        limited = copy(self)
+        limited._visible = namespaces
+        return limited
+
+    def _scope(self) -> dict[str, Any]:
+        return {"visible": None if self._visible is None else list(self._visible)}
+
+    def _chosen(self, webhook_id: int | None = None, url: str | None = None) -> dict[str, Any]:
+        return {"webhook_id": webhook_id, "url": url, **self._scope()}
 
     async def create(self, settings: WebhookSettings, *, secret: str | None) -> tuple[Webhook, str]:
         """Add an endpoint; return it and its secret, one that nobody can guess unless given.
@@ -54,13 +70,16 @@ class WebhookStore:
         the endpoint is. The same call again changes nothing. A secret that differs from the endpoint's replaces it, as
         :meth:`rotate` does.
 
-        :raises AmpError: INVALID_WEBHOOK.
+        :raises AmpError: INVALID_WEBHOOK; WEBHOOK_CONFLICT when an endpoint that is not seen has the URL.
         """
+        self._require_allowed(settings)
         wanted = replace(settings, url=checked_url(settings.url, self._rules))
         key = None if secret is None else _key(secret)
         while True:
-            parameters = {"webhook_id": None, "url": wanted.url}
-            known = await self._db.fetch_one(sql("webhooks", "list_webhooks"), parameters)
+            anybodys = {"webhook_id": None, "url": wanted.url, "visible": None}
+            known = await self._db.fetch_one(sql("webhooks", "list_webhooks"), anybodys)
+            if known is not None and not self._sees(webhook_from_row(known).settings):
+                raise _url_is_taken()
             try:
                 if known is None:
                     webhook, created = await self.create(settings, secret=secret)
@@ -75,7 +94,7 @@ class WebhookStore:
         """Write what differs; tell whether the key does."""
         async with self._db.transaction() as connection:
             current = await _lock(connection, webhook_id)
-            if (await _settings(connection, webhook_id)) != wanted:
+            if (await self._settings(connection, webhook_id)) != wanted:
                 parameters = {**wanted.parameters(), "webhook_id": webhook_id}
                 await connection.execute(sql("webhooks", "update_webhook"), parameters)
             is_new_key = key is not None and key != current["key"]
@@ -85,7 +104,7 @@ class WebhookStore:
 
     async def list_all(self) -> list[Webhook]:
         """Return all endpoints, the oldest first."""
-        rows = await self._db.fetch_all(sql("webhooks", "list_webhooks"), {"webhook_id": None, "url": None})
+        rows = await self._db.fetch_all(sql("webhooks", "list_webhooks"), self._chosen())
         return [webhook_from_row(row) for row in rows]
 
     async def get(self, webhook_id: int) -> Webhook:
@@ -93,7 +112,7 @@ class WebhookStore:
 
         :raises AmpError: WEBHOOK_NOT_FOUND.
         """
-        row = await self._db.fetch_one(sql("webhooks", "list_webhooks"), {"webhook_id": webhook_id, "url": None})
+        row = await self._db.fetch_one(sql("webhooks", "list_webhooks"), self._chosen(webhook_id))
         if row is None:
             raise _not_found(webhook_id)
         return webhook_from_row(row)
@@ -106,10 +125,7 @@ class WebhookStore:
         try:
             async with self._db.transaction() as connection:
                 await _lock(connection, webhook_id)
-                found = await connection.execute(
-                    sql("webhooks", "list_webhooks"), {"webhook_id": webhook_id, "url": None}
-                )
-                settings = change(webhook_from_row((await found.fetchall())[0]).settings)
+                settings = change(await self._settings(connection, webhook_id))
                 parameters = {**self._parameters(settings), "webhook_id": webhook_id}
                 await connection.execute(sql("webhooks", "update_webhook"), parameters)
         except UniqueViolation:
@@ -118,7 +134,7 @@ class WebhookStore:
 
     async def delete(self, webhook_id: int) -> bool:
         """Remove an endpoint; nothing more is sent to it. False when there is none."""
-        return await self._db.fetch_one(sql("webhooks", "delete_webhook"), {"webhook_id": webhook_id}) is not None
+        return await self._db.fetch_one(sql("webhooks", "delete_webhook"), self._chosen(webhook_id)) is not None
 
     async def rotate(
         self, webhook_id: int, *, secret: str | None, overlap_seconds: float = DEFAULT_OVERLAP_SECONDS
@@ -131,6 +147,7 @@ class WebhookStore:
         key = _key(secret)
         async with self._db.transaction() as connection:
             await _lock(connection, webhook_id)
+            await self._settings(connection, webhook_id)
             await _replace_key(connection, webhook_id, key, overlap_seconds)
         return await self.get(webhook_id), secret_of(key)
 
@@ -139,6 +156,7 @@ class WebhookStore:
 
         :raises AmpError: WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED.
         """
+        await self.get(webhook_id)
         parameters = {"webhook_id": webhook_id, "job": Jsonb(TEST_JOB)}
         row = await self._db.fetch_one(sql("webhooks", "insert_test"), parameters)
         if row is None:
@@ -165,7 +183,10 @@ class WebhookStore:
             "delivery_id": None,
             "status": status,
             "limit": limit + 1,
+            **self._scope(),
         }
+        if self._visible is not None:
+            await self.get(webhook_id)
         rows = await self._db.fetch_all(sql("webhooks", "list_deliveries"), parameters)
         return [delivery_from_row(row) for row in rows[:limit]], len(rows) > limit
 
@@ -180,7 +201,10 @@ class WebhookStore:
             "delivery_id": delivery_id,
             "status": None,
             "limit": 1,
+            **self._scope(),
         }
+        if self._visible is not None:
+            await self.get(webhook_id)
         row = await self._db.fetch_one(sql("webhooks", "list_deliveries"), parameters)
         if row is None:
             await self.get(webhook_id)
@@ -195,6 +219,7 @@ class WebhookStore:
         :raises AmpError: WEBHOOK_NOT_FOUND, DELIVERY_NOT_FOUND, WEBHOOK_DISABLED.
         """
         await self._require_enabled(webhook_id)
+        await self.delivery(webhook_id, delivery_id)
         parameters = {"webhook_id": webhook_id, "delivery_id": delivery_id}
         await self._db.execute(sql("webhooks", "replay_delivery"), parameters)
         return await self.delivery(webhook_id, delivery_id)
@@ -207,6 +232,7 @@ class WebhookStore:
         await self._require_enabled(webhook_id)
         last = await self._db.fetch_one(sql("webhooks", "last_delivery_id"), {"webhook_id": webhook_id})
         parameters = {"webhook_id": webhook_id, "since": since, "max_id": last["id"] if last else 0, "after_id": 0}
+        parameters |= self._scope()
         total = 0
         while True:
             row = await self._db.fetch_one(sql("webhooks", "replay_failed"), parameters)
@@ -224,7 +250,31 @@ class WebhookStore:
                 f"enable it first (ampctl webhook enable {webhook_id})",
             )
 
+    async def _settings(self, connection: Connection, webhook_id: int) -> WebhookSettings:
+        """Return the settings of an endpoint that is locked.
+
+        :raises AmpError: WEBHOOK_NOT_FOUND when whoever asks does not see it.
+        """
+        found = await connection.execute(sql("webhooks", "list_webhooks"), self._chosen(webhook_id))
+        row = await found.fetchone()
+        if row is None:
+            raise _not_found(webhook_id)
+        return webhook_from_row(row).settings
+
+    def _sees(self, settings: WebhookSettings) -> bool:
+        told = settings.filters.dataset_namespaces
+        return self._visible is None or (told is not None and set(told) <= set(self._visible))
+
+    def _require_allowed(self, settings: WebhookSettings) -> None:
+        if self._visible is not None and not self._sees(settings):
+            raise AmpError(
+                ErrorCode.FORBIDDEN,
+                f"this token is limited to {', '.join(self._visible)}: a webhook of it must be, too; give these, or "
+                "some of them, as its filter dataset_namespaces",
+            )
+
     def _parameters(self, settings: WebhookSettings) -> dict[str, object]:
+        self._require_allowed(settings)
         return {**settings.parameters(), "url": checked_url(settings.url, self._rules)}
 
 
@@ -233,11 +283,6 @@ async def _lock(connection: Connection, webhook_id: int) -> Row:
     if row is None:
         raise _not_found(webhook_id)
     return row
-
-
-async def _settings(connection: Connection, webhook_id: int) -> WebhookSettings:
-    found = await connection.execute(sql("webhooks", "list_webhooks"), {"webhook_id": webhook_id, "url": None})
-    return webhook_from_row((await found.fetchall())[0]).settings
 
 
 async def _replace_key(connection: Connection, webhook_id: int, key: bytes, overlap_seconds: float) -> None:

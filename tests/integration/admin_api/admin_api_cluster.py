@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from ampd.access import AccessStore
 from ampd.admin_api import Services
 from ampd.data_store import Dataset, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
@@ -53,6 +54,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         creator=JobCreator(db),
         kinds=kinds,
         webhooks=WebhookStore(db, AddressRules.of(["127.0.0.0/8"])),
+        access=AccessStore(db),
         version="0.0.0",
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from admin_api_cluster import Cluster
 
 from ampd import __version__
-from ampd.admin_api import job_models, models, schedule_models, specification, webhook_models
+from ampd.admin_api import job_models, models, schedule_models, specification, token_models, webhook_models
 from ampd.admin_api.openapi import specification_text
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
@@ -49,6 +49,8 @@ OPERATIONS = {
     "/manifests/{hash}": {"get"},
     "/providers": {"get", "post"},
     "/providers/{name}": {"get", "delete"},
+    "/tokens": {"get", "post"},
+    "/tokens/{id}": {"delete"},
     "/webhooks": {"get", "post"},
     "/webhooks/by-url": {"put"},
     "/webhooks/{id}": {"get", "patch", "delete"},
@@ -97,7 +99,9 @@ def _references(node: Any) -> list[str]:
 
 def test_the_examples_of_answers_are_true_ones() -> None:
     checked = 0
-    for model in (vars(models) | vars(job_models) | vars(schedule_models) | vars(webhook_models)).values():
+    for model in (
+        vars(models) | vars(job_models) | vars(schedule_models) | vars(token_models) | vars(webhook_models)
+    ).values():
         if isinstance(model, type) and issubclass(model, models.BaseModel) and model is not models.BaseModel:
             extra = model.model_config.get("json_schema_extra")
             for example in extra["examples"] if isinstance(extra, dict) else []:

@@ -30,7 +30,8 @@ from ampd.admin_api.present import (
     revision_body,
 )
 from ampd.admin_api.requests import DeployRequest, RegisterDatasetRequest, VerifyRequest
-from ampd.admin_api.services import ACTOR, ServicesParameter
+from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
+from ampd.admin_api.services import ServicesParameter
 from ampd.datasets import DatasetName, DatasetSummary, Reference, parse_manifest
 from ampd.errors import AmpError, ErrorCode
 
@@ -60,6 +61,7 @@ def _reference(namespace: str, name: str, revision: str) -> Reference:
 @router.get(
     "",
     operation_id="list_datasets",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE),
 )
@@ -71,6 +73,7 @@ async def list_datasets(services: ServicesParameter) -> DatasetListBody:
 @router.post(
     "",
     operation_id="register_dataset",
+    dependencies=[ADMIN],
     status_code=201,
     responses=error_responses(
         ErrorCode.INVALID_PAYLOAD_FORMAT,
@@ -92,6 +95,7 @@ async def register_dataset(body: RegisterDatasetRequest, services: ServicesParam
 @router.get(
     "/{namespace}/{name}",
     operation_id="get_dataset",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(*_OF_A_NAME),
 )
@@ -106,6 +110,7 @@ async def get_dataset(namespace: Namespace, name: Name, services: ServicesParame
 @router.get(
     "/{namespace}/{name}/versions",
     operation_id="list_versions",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(*_OF_A_NAME),
 )
@@ -116,7 +121,10 @@ async def list_versions(namespace: Namespace, name: Name, services: ServicesPara
 
 
 @router.get(
-    "/{namespace}/{name}/versions/{revision}", operation_id="get_revision", responses=error_responses(*_OF_A_REVISION)
+    "/{namespace}/{name}/versions/{revision}",
+    operation_id="get_revision",
+    dependencies=[VIEWER],
+    responses=error_responses(*_OF_A_REVISION),
 )
 async def get_revision(
     namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
@@ -129,6 +137,7 @@ async def get_revision(
 @router.get(
     "/{namespace}/{name}/versions/{revision}/manifest",
     operation_id="get_revision_manifest",
+    dependencies=[VIEWER],
     responses=error_responses(*_OF_A_REVISION),
 )
 async def get_revision_manifest(
@@ -142,6 +151,7 @@ async def get_revision_manifest(
 @router.post(
     "/{namespace}/{name}/versions/{revision}/deploy",
     operation_id="deploy_dataset",
+    dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(
         *_OF_A_REVISION,
@@ -170,16 +180,17 @@ async def deploy_dataset(
     dataset = await services.datasets.resolve(_reference(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
     request = body or DeployRequest()
-    depends_on = await dependencies_of(services.datasets, request.depends_on)
+    depends_on = await dependencies_of(services, request.depends_on)
     deployment = extraction_deployment(dataset, manifest, request, depends_on)
     await require_provider(services.providers, manifest)
-    job = await services.jobs.deploy(deployment, actor=ACTOR)
+    job = await services.jobs.deploy(deployment, actor=services.actor)
     return DeployedBody(job_id=job.id)
 
 
 @router.post(
     "/{namespace}/{name}/versions/{revision}/verify",
     operation_id="verify_dataset",
+    dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(
         *_OF_A_REVISION, ErrorCode.INVALID_BODY, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.REQUEST_TOO_LARGE
@@ -201,13 +212,14 @@ async def verify_dataset(
     dataset = await services.datasets.resolve(_reference(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
     deployment = verification_deployment(dataset, manifest, body or VerifyRequest())
-    job = await services.jobs.deploy(deployment, actor=ACTOR)
+    job = await services.jobs.deploy(deployment, actor=services.actor)
     return DeployedBody(job_id=job.id)
 
 
 @router.get(
     "/{namespace}/{name}/versions/{revision}/jobs",
     operation_id="list_revision_jobs",
+    dependencies=[VIEWER],
     responses=error_responses(*_OF_A_REVISION),
 )
 async def list_revision_jobs(

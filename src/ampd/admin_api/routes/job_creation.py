@@ -11,6 +11,7 @@ from ampd.admin_api.job_creation import create_job as create
 from ampd.admin_api.job_creation_requests import CreateJobRequest
 from ampd.admin_api.job_models import JobBody
 from ampd.admin_api.present import job_body
+from ampd.admin_api.rules import OPERATOR
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
 
@@ -24,6 +25,7 @@ _THERE_ALREADY: dict[int | str, dict[str, Any]] = {
 @router.post(
     "",
     operation_id="create_job",
+    dependencies=[OPERATOR],
     status_code=201,
     responses=_THERE_ALREADY
     | error_responses(

@@ -19,7 +19,8 @@ from ampd.admin_api.requests import (
     EventListQuery,
     JobId,
 )
-from ampd.admin_api.services import ACTOR, Services, ServicesParameter
+from ampd.admin_api.rules import OPERATOR, VIEWER
+from ampd.admin_api.services import Services, ServicesParameter
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import TERMINAL_STATES, JobState, parse_states
 
@@ -38,6 +39,7 @@ _OF_ONE_JOB = (ErrorCode.INVALID_JOB_ID, ErrorCode.JOB_NOT_FOUND, ErrorCode.META
 @router.get(
     "",
     operation_id="list_jobs",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(
         ErrorCode.INVALID_QUERY_PARAMETERS,
@@ -69,6 +71,7 @@ def check_limit(limit: int) -> None:
 @router.delete(
     "",
     operation_id="delete_jobs",
+    dependencies=[OPERATOR],
     status_code=204,
     response_class=Response,
     responses=_DELETED
@@ -90,7 +93,7 @@ async def delete_jobs(
     if body is not None and "status" in query.model_fields_set:
         raise AmpError(ErrorCode.INVALID_BODY, "give either the parameter 'status' or a body with 'job_ids', not both")
     if body is None:
-        count = await services.jobs.delete_in_states(_terminal_states(query.status), actor=ACTOR)
+        count = await services.jobs.delete_in_states(_terminal_states(query.status), actor=services.actor)
     else:
         count = await _delete_named(services, body.job_ids)
     return Response(status_code=204, headers={DELETED_COUNT_HEADER: str(count)})
@@ -122,10 +125,10 @@ async def _delete_named(services: Services, job_ids: list[int]) -> int:
         if job.state not in TERMINAL_STATES:
             message = f"job '{job_id}' cannot be deleted from current state: {job.state}; no job was deleted"
             raise AmpError(ErrorCode.JOB_CONFLICT, message)
-    return sum([await services.jobs.delete(job_id, actor=ACTOR) for job_id in job_ids])
+    return sum([await services.jobs.delete(job_id, actor=services.actor) for job_id in job_ids])
 
 
-@router.get("/{id}", operation_id="get_job", responses=error_responses(*_OF_ONE_JOB))
+@router.get("/{id}", operation_id="get_job", dependencies=[VIEWER], responses=error_responses(*_OF_ONE_JOB))
 async def get_job(job_id: JobId, services: ServicesParameter) -> JobBody:
     """Return one job."""
     return job_body(await services.jobs.get(job_id))
@@ -134,6 +137,7 @@ async def get_job(job_id: JobId, services: ServicesParameter) -> JobBody:
 @router.delete(
     "/{id}",
     operation_id="delete_job",
+    dependencies=[OPERATOR],
     status_code=204,
     response_class=Response,
     responses=_DELETED
@@ -141,20 +145,23 @@ async def get_job(job_id: JobId, services: ServicesParameter) -> JobBody:
 )
 async def delete_job(job_id: JobId, services: ServicesParameter) -> Response:
     """Remove a job that has ended; a job that does not exist is a success too."""
-    deleted = await services.jobs.delete(job_id, actor=ACTOR)
+    deleted = await services.jobs.delete(job_id, actor=services.actor)
     return Response(status_code=204, headers={DELETED_COUNT_HEADER: str(int(deleted))})
 
 
-@router.put("/{id}/stop", operation_id="stop_job", responses=error_responses(*_OF_ONE_JOB))
-@router.post("/{id}/stop", operation_id="stop_job_post", responses=error_responses(*_OF_ONE_JOB))
+@router.put("/{id}/stop", operation_id="stop_job", dependencies=[OPERATOR], responses=error_responses(*_OF_ONE_JOB))
+@router.post(
+    "/{id}/stop", operation_id="stop_job_post", dependencies=[OPERATOR], responses=error_responses(*_OF_ONE_JOB)
+)
 async def stop_job(job_id: JobId, services: ServicesParameter) -> JobBody:
     """Ask for the end of a job. Asking again, or asking a job that has ended, is a success and changes nothing."""
-    return job_body(await services.jobs.request_stop(job_id, actor=ACTOR))
+    return job_body(await services.jobs.request_stop(job_id, actor=services.actor))
 
 
 @router.get(
     "/{id}/progress",
     operation_id="get_job_progress",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(*_OF_ONE_JOB),
 )
@@ -172,6 +179,7 @@ async def get_job_progress(job_id: JobId, services: ServicesParameter) -> Progre
 @router.get(
     "/{id}/events",
     operation_id="list_job_events",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(
         *_OF_ONE_JOB,
@@ -195,6 +203,7 @@ async def list_job_events(
 @router.get(
     "/{id}/events/{event_id}",
     operation_id="get_job_event",
+    dependencies=[VIEWER],
     responses=error_responses(*_OF_ONE_JOB, ErrorCode.EVENT_NOT_FOUND),
 )
 async def get_job_event(job_id: JobId, event_id: EventId, services: ServicesParameter) -> JobEventBody:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
 from ampd.admin_api.requests import JsonBody
+from ampd.admin_api.rules import VIEWER, WHOLE_ADMIN
 from ampd.admin_api.services import ServicesParameter
 from ampd.datasets import parse_manifest
 from ampd.errors import ErrorCode
@@ -18,7 +19,12 @@ router = APIRouter(prefix="/manifests", tags=["manifests"])
 ManifestHash = Annotated[str, Path(alias="hash", description="SHA-256 of the canonical manifest, 64 hex digits")]
 
 
-@router.get("", operation_id="list_manifests", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE))
+@router.get(
+    "",
+    operation_id="list_manifests",
+    dependencies=[VIEWER],
+    responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE),
+)
 async def list_manifests(services: ServicesParameter) -> ManifestListBody:
     """List all manifests, by hash."""
     manifests = await services.datasets.list_manifests()
@@ -32,6 +38,7 @@ async def list_manifests(services: ServicesParameter) -> ManifestListBody:
 @router.post(
     "",
     operation_id="register_manifest",
+    dependencies=[WHOLE_ADMIN],
     status_code=201,
     responses=error_responses(
         ErrorCode.INVALID_PAYLOAD_FORMAT,
@@ -48,6 +55,7 @@ async def register_manifest(body: JsonBody, services: ServicesParameter) -> Mani
 @router.get(
     "/{hash}",
     operation_id="get_manifest",
+    dependencies=[VIEWER],
     responses=error_responses(ErrorCode.INVALID_HASH, ErrorCode.MANIFEST_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE),
 )
 async def get_manifest(manifest_hash: ManifestHash, services: ServicesParameter) -> dict[str, Any]:

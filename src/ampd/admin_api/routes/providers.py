@@ -10,6 +10,7 @@ from ampd.admin_api.errors import error_responses
 from ampd.admin_api.models import ProviderBody, ProviderListBody
 from ampd.admin_api.present import provider_body
 from ampd.admin_api.requests import RegisterProviderRequest
+from ampd.admin_api.rules import WHOLE_ADMIN, WHOLE_VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
 
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/providers", tags=["providers"])
 ProviderName = Annotated[str, Path(alias="name", description="name of the provider")]
 
 
-@router.get("", operation_id="list_providers", responses=error_responses())
+@router.get("", operation_id="list_providers", dependencies=[WHOLE_VIEWER], responses=error_responses())
 async def list_providers(services: ServicesParameter) -> ProviderListBody:
     """List all providers, by name, with their secrets replaced."""
     return ProviderListBody(providers=[provider_body(item) for item in await services.providers.list_all()])
@@ -27,6 +28,7 @@ async def list_providers(services: ServicesParameter) -> ProviderListBody:
 @router.post(
     "",
     operation_id="register_provider",
+    dependencies=[WHOLE_ADMIN],
     status_code=201,
     response_class=Response,
     responses=error_responses(
@@ -45,6 +47,7 @@ async def register_provider(body: RegisterProviderRequest, services: ServicesPar
 @router.get(
     "/{name}",
     operation_id="get_provider",
+    dependencies=[WHOLE_VIEWER],
     responses=error_responses(ErrorCode.INVALID_PROVIDER_NAME, ErrorCode.PROVIDER_NOT_FOUND),
 )
 async def get_provider(provider_name: ProviderName, services: ServicesParameter) -> ProviderBody:
@@ -55,6 +58,7 @@ async def get_provider(provider_name: ProviderName, services: ServicesParameter)
 @router.delete(
     "/{name}",
     operation_id="delete_provider",
+    dependencies=[WHOLE_ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(ErrorCode.INVALID_PROVIDER_NAME),

@@ -11,9 +11,10 @@ from ampd.admin_api.job_models import JobBody
 from ampd.admin_api.present import job_body
 from ampd.admin_api.preview_requests import NextQuery, PreviewRequest
 from ampd.admin_api.requests import JobId
+from ampd.admin_api.rules import OPERATOR, VIEWER
 from ampd.admin_api.schedule_models import FireTimesBody, fire_times_body
 from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.services import ACTOR, ServicesParameter
+from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
 from ampd.jobs import Schedule
 
@@ -23,6 +24,7 @@ router = APIRouter(tags=["jobs"])
 @router.post(
     "/jobs/{id}/reschedule",
     operation_id="reschedule_job",
+    dependencies=[OPERATOR],
     responses=error_responses(
         ErrorCode.INVALID_JOB_ID,
         ErrorCode.INVALID_BODY,
@@ -39,13 +41,15 @@ async def reschedule_job(job_id: JobId, body: ScheduleRequest, services: Service
     execution that runs, or waits to, goes on as it is. Of a job that runs once only `start_at` can be changed, until it
     has begun.
     """
-    await services.timetables.reschedule(job_id, body.given(), actor=ACTOR)
+    await services.jobs.get(job_id)  # a job that is not seen is not there
+    await services.timetables.reschedule(job_id, body.given(), actor=services.actor)
     return job_body(await services.jobs.get(job_id))
 
 
 @router.get(
     "/jobs/{id}/next",
     operation_id="get_next_runs",
+    dependencies=[VIEWER],
     responses=error_responses(
         ErrorCode.INVALID_JOB_ID,
         ErrorCode.INVALID_QUERY_PARAMETERS,
@@ -67,6 +71,7 @@ async def get_next_runs(
 @router.post(
     "/schedules/preview",
     operation_id="preview_schedule",
+    dependencies=[VIEWER],
     responses=error_responses(ErrorCode.INVALID_BODY, ErrorCode.INVALID_SCHEDULE, ErrorCode.METADATA_DB_UNREACHABLE),
 )
 async def preview_schedule(body: PreviewRequest, services: ServicesParameter) -> FireTimesBody:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.requests import MAX_LIMIT
+from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.admin_api.strict import MAX_INT64
 from ampd.admin_api.webhook_models import (
@@ -40,6 +41,7 @@ _SETTINGS = (ErrorCode.INVALID_BODY, ErrorCode.INVALID_WEBHOOK, ErrorCode.METADA
 @router.post(
     "",
     operation_id="create_webhook",
+    dependencies=[ADMIN],
     status_code=201,
     responses=error_responses(*_SETTINGS, ErrorCode.WEBHOOK_CONFLICT),
 )
@@ -52,6 +54,7 @@ async def create_webhook(body: WebhookRequest, services: ServicesParameter) -> W
 @router.put(
     "/by-url",
     operation_id="put_webhook",
+    dependencies=[ADMIN],
     response_model_exclude_unset=True,
     responses=_CREATED | error_responses(*_SETTINGS),
 )
@@ -70,7 +73,12 @@ async def put_webhook(
     return WebhookMaybeWithSecretBody(**shown)
 
 
-@router.get("", operation_id="list_webhooks", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE))
+@router.get(
+    "",
+    operation_id="list_webhooks",
+    dependencies=[VIEWER],
+    responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE),
+)
 async def list_webhooks(services: ServicesParameter) -> WebhookListBody:
     """List all webhooks, the oldest first, without their secrets."""
     return WebhookListBody(
@@ -78,7 +86,7 @@ async def list_webhooks(services: ServicesParameter) -> WebhookListBody:
     )
 
 
-@router.get("/{id}", operation_id="get_webhook", responses=error_responses(*_OF_ONE))
+@router.get("/{id}", operation_id="get_webhook", dependencies=[VIEWER], responses=error_responses(*_OF_ONE))
 async def get_webhook(webhook_id: WebhookId, services: ServicesParameter) -> WebhookBody:
     """Return one webhook, without its secret."""
     return WebhookBody(**webhook_fields(await services.webhooks.get(webhook_id)))
@@ -87,6 +95,7 @@ async def get_webhook(webhook_id: WebhookId, services: ServicesParameter) -> Web
 @router.patch(
     "/{id}",
     operation_id="update_webhook",
+    dependencies=[ADMIN],
     responses=error_responses(*_OF_ONE, ErrorCode.INVALID_BODY, ErrorCode.INVALID_WEBHOOK, ErrorCode.WEBHOOK_CONFLICT),
 )
 async def update_webhook(webhook_id: WebhookId, body: WebhookPatchRequest, services: ServicesParameter) -> WebhookBody:
@@ -99,6 +108,7 @@ async def update_webhook(webhook_id: WebhookId, body: WebhookPatchRequest, servi
 @router.delete(
     "/{id}",
     operation_id="delete_webhook",
+    dependencies=[ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(ErrorCode.INVALID_WEBHOOK_ID, ErrorCode.METADATA_DB_UNREACHABLE),
@@ -112,6 +122,7 @@ async def delete_webhook(webhook_id: WebhookId, services: ServicesParameter) -> 
 @router.post(
     "/{id}/rotate",
     operation_id="rotate_webhook_secret",
+    dependencies=[ADMIN],
     responses=error_responses(*_OF_ONE, ErrorCode.INVALID_BODY, ErrorCode.INVALID_WEBHOOK),
 )
 async def rotate_webhook_secret(
@@ -128,6 +139,7 @@ async def rotate_webhook_secret(
 @router.post(
     "/{id}/test",
     operation_id="test_webhook",
+    dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(*_OF_ONE, ErrorCode.WEBHOOK_DISABLED),
 )
@@ -139,6 +151,7 @@ async def test_webhook(webhook_id: WebhookId, services: ServicesParameter) -> De
 @router.get(
     "/{id}/deliveries",
     operation_id="list_webhook_deliveries",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(
         *_OF_ONE, ErrorCode.INVALID_QUERY_PARAMETERS, ErrorCode.LIMIT_INVALID, ErrorCode.LIMIT_TOO_LARGE
@@ -165,6 +178,7 @@ async def list_webhook_deliveries(
 @router.get(
     "/{id}/deliveries/{delivery_id}",
     operation_id="get_webhook_delivery",
+    dependencies=[VIEWER],
     responses=error_responses(*_OF_ONE, ErrorCode.DELIVERY_NOT_FOUND),
 )
 async def get_webhook_delivery(
@@ -177,6 +191,7 @@ async def get_webhook_delivery(
 @router.post(
     "/{id}/deliveries/{delivery_id}/replay",
     operation_id="replay_webhook_delivery",
+    dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(*_OF_ONE, ErrorCode.DELIVERY_NOT_FOUND, ErrorCode.WEBHOOK_DISABLED),
 )
@@ -190,6 +205,7 @@ async def replay_webhook_delivery(
 @router.post(
     "/{id}/replay",
     operation_id="replay_webhook",
+    dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(*_OF_ONE, ErrorCode.INVALID_BODY, ErrorCode.WEBHOOK_DISABLED),
 )

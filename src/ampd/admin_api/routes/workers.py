@@ -8,6 +8,7 @@ from ampd.admin_api.errors import RequestRefusedError, error_responses
 from ampd.admin_api.models import WorkerBody, WorkerListBody
 from ampd.admin_api.present import worker_body
 from ampd.admin_api.requests import NodeId
+from ampd.admin_api.rules import VIEWER, WHOLE_OPERATOR
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import validate_node_id
@@ -15,7 +16,9 @@ from ampd.jobs import validate_node_id
 router = APIRouter(prefix="/workers", tags=["workers"])
 
 
-@router.get("", operation_id="list_workers", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE))
+@router.get(
+    "", operation_id="list_workers", dependencies=[VIEWER], responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE)
+)
 async def list_workers(services: ServicesParameter) -> WorkerListBody:
     """List all workers, also those that are gone."""
     return WorkerListBody(workers=[worker_body(worker) for worker in await services.workers.list_all()])
@@ -24,19 +27,29 @@ async def list_workers(services: ServicesParameter) -> WorkerListBody:
 _OF_ONE_WORKER = (ErrorCode.INVALID_WORKER_ID, ErrorCode.WORKER_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE)
 
 
-@router.get("/{id}", operation_id="get_worker", responses=error_responses(*_OF_ONE_WORKER))
+@router.get("/{id}", operation_id="get_worker", dependencies=[VIEWER], responses=error_responses(*_OF_ONE_WORKER))
 async def get_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
     """Return one worker."""
     return worker_body(await services.workers.get(_checked(node_id)))
 
 
-@router.post("/{id}/drain", operation_id="drain_worker", responses=error_responses(*_OF_ONE_WORKER))
+@router.post(
+    "/{id}/drain",
+    operation_id="drain_worker",
+    dependencies=[WHOLE_OPERATOR],
+    responses=error_responses(*_OF_ONE_WORKER),
+)
 async def drain_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
     """Keep work away from a worker, also over its restarts: it finishes the ranges in hand and hands its jobs back."""
     return worker_body(await services.workers.set_cordoned(_checked(node_id), cordoned=True))
 
 
-@router.post("/{id}/undrain", operation_id="undrain_worker", responses=error_responses(*_OF_ONE_WORKER))
+@router.post(
+    "/{id}/undrain",
+    operation_id="undrain_worker",
+    dependencies=[WHOLE_OPERATOR],
+    responses=error_responses(*_OF_ONE_WORKER),
+)
 async def undrain_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
     """Let work come to a worker again."""
     return worker_body(await services.workers.set_cordoned(_checked(node_id), cordoned=False))

@@ -29,8 +29,15 @@ SELECT j.*, j.run_at <= now() AS due, dependency.list AS depends_on,
     END AS waiting_for
 FROM ({chosen}) j
 CROSS JOIN LATERAL (
-    SELECT coalesce(jsonb_agg(jsonb_build_object('reference', d.reference, 'job_id', coalesce(other.id, d.depends_on_id), 'status', other.state)
-                              ORDER BY d.reference), '[]') AS list,
+    SELECT coalesce(jsonb_agg(CASE
+               WHEN %(visible)s::text[] IS NULL OR (other.kind IN ('extraction', 'verification', 'compaction')
+                                                    AND other.input ->> 'dataset_namespace' = ANY (%(visible)s::text[]))
+                    OR (d.depends_on_key IS NOT NULL
+                        AND split_part(replace(d.reference, 'pkg:amp/', ''), '/', 1) = ANY (%(visible)s::text[]))
+               THEN jsonb_build_object('reference', d.reference, 'job_id', coalesce(other.id, d.depends_on_id), 'status', other.state)
+               -- That it waits may be known, but not for what.
+               ELSE jsonb_build_object('reference', 'hidden', 'job_id', NULL, 'status', NULL)
+           END ORDER BY d.reference), '[]') AS list,
            -- A job that is gone, or ended without having completed, never completes by itself.
            coalesce(bool_or(other.state IN ('FAILED', 'STOPPED') OR (other.id IS NULL AND d.depends_on_id IS NOT NULL)), false) AS failed
     FROM job_dependencies d

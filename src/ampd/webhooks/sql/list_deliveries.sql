@@ -6,5 +6,8 @@ FROM webhook_deliveries
 WHERE webhook_id = %(webhook_id)s AND id < %(before_id)s
   AND (%(delivery_id)s::bigint IS NULL OR id = %(delivery_id)s)
   AND (%(status)s::text IS NULL OR status = %(status)s)
+  -- What the endpoint was told of before it was limited to what can be seen is not shown.
+  AND (%(visible)s::text[] IS NULL OR job_id IS NULL OR (job ->> 'kind' IN ('extraction', 'verification', 'compaction')
+                                                         AND job ->> 'dataset_namespace' = ANY (%(visible)s::text[])))
 ORDER BY id DESC
 LIMIT %(limit)s

@@ -5,4 +5,6 @@ SELECT w.id, w.url, w.description, w.events, w.kinds, w.products, w.envs, w.data
        (SELECT max(k.expires_at) FROM webhook_keys k WHERE k.webhook_id = w.id AND k.expires_at > now()) AS rotation_ends_at
 FROM webhooks w
 WHERE (%(webhook_id)s::bigint IS NULL OR w.id = %(webhook_id)s) AND (%(url)s::text IS NULL OR w.url = %(url)s)
+  -- Those that are told of nothing that cannot be seen.
+  AND (%(visible)s::text[] IS NULL OR w.dataset_namespaces <@ %(visible)s::text[])
 ORDER BY w.id

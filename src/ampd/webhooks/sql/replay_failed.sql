@@ -4,6 +4,8 @@ WITH again AS (
     WHERE id = ANY (ARRAY(
         SELECT id FROM webhook_deliveries
         WHERE webhook_id = %(webhook_id)s AND id > %(after_id)s AND id <= %(max_id)s AND status = 'FAILED' AND occurred_at >= %(since)s
+          AND (%(visible)s::text[] IS NULL OR job_id IS NULL OR (job ->> 'kind' IN ('extraction', 'verification', 'compaction')
+                                                         AND job ->> 'dataset_namespace' = ANY (%(visible)s::text[])))
         ORDER BY id
         LIMIT 1000
         FOR NO KEY UPDATE

@@ -1,0 +1,2 @@
+-- Whether there ever was a token.
+SELECT EXISTS (SELECT FROM tokens) AS found
