@@ -62,6 +62,10 @@ bench-peers: $(STAMPS)/bootstrap
 bench-jobs: $(STAMPS)/dev ## No-op jobs against procrastinate, and latencies; one line of JSON at the end
 	$(BIN)/python benchmarks/jobs.py $(BENCH_ARGS)
 
+.PHONY: bench-timetable
+bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one line of JSON at the end
+	$(BIN)/python benchmarks/timetable.py $(BENCH_ARGS)
+
 .PHONY: bench-verify
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py

@@ -218,7 +218,8 @@ def _properties(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 
 def _type(node: Mapping[str, Any]) -> str:
-    kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false", "object": "table"}
+    kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
+    kinds |= {"object": "table", "array": "list"}
     choices = [choice for choice in node.get("anyOf", [node]) if choice["type"] != "null"]
     words = kinds[choices[0]["type"]]
     limits = {"exclusiveMinimum": "above", "gt": "above", "minimum": "from", "maximum": "to"}
@@ -338,9 +339,11 @@ def with_states(text: str) -> str:
 def states_text() -> str:
     """Return the diagram and the tables of states and transitions."""
     about_state, about_transition = meanings("states", JobState), meanings("transitions", Transition)
-    edges: dict[tuple[JobState, JobState], list[str]] = {}
+    # What only changes what a stop is for stays in its state, and is told by the table of transitions.
+    edges: dict[tuple[JobState, JobState], dict[str, None]] = {}
     for (source, transition), target in TRANSITIONS.items():
-        edges.setdefault((source, target), []).append(transition)
+        if source.state is not target.state:
+            edges.setdefault((source.state, target.state), {})[transition] = None
     arrows = "".join(f"    {source} --> {target}: {', '.join(names)}\n" for (source, target), names in edges.items())
     diagram = f"```mermaid\nstateDiagram-v2\n    [*] --> {JobState.SCHEDULED}: {Transition.DEPLOY}\n{arrows}```\n"
     assert ACTIVE_STATES.isdisjoint(TERMINAL_STATES)  # noqa: S101 - the table below says one of the two

@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.telemetry.logs import redact_text
@@ -157,10 +158,29 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _texts(value: Any) -> Any:
+    """Take a list of texts also as one text with commas, or as JSON: in the environment there is no other way."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError:
+            raise ValueError(
+                "must be networks such as 127.0.0.0/8, fd00::/8 or 10.1.2.3/32, no host bits set"
+            ) from None
+    return texts
+
+
 Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
 Days = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
 Directory = Annotated[str, AfterValidator(_directory)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_texts), AfterValidator(_networks)]
 
 
 class _Section(BaseModel):
@@ -231,6 +251,20 @@ class RetentionConfig(_Section):
     terminal_job_days: Days = 0.0
 
 
+class WebhooksConfig(_Section):
+    """Where webhooks may go beside the public internet, how many at once, and how long their log is kept."""
+
+    allowed_networks: Networks = ()
+    max_in_flight: Count = 8
+    log_days: Days = 30.0
+
+
+class HttpJobsConfig(_Section):
+    """Where jobs of kind ``http`` may go beside the public internet."""
+
+    allowed_networks: Networks = ()
+
+
 class Config(BaseSettings):
     """All settings. Directories are absolute paths, or URLs of object stores as given. Made by :func:`load_config`."""
 
@@ -253,6 +287,8 @@ class Config(BaseSettings):
     writer: WriterConfig = WriterConfig()
     object_store: ObjectStoreConfig = ObjectStoreConfig()
     retention: RetentionConfig = RetentionConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    http_jobs: HttpJobsConfig = HttpJobsConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())

@@ -51,11 +51,31 @@ class ErrorCode(StrEnum):
     EVENT_NOT_FOUND = "EVENT_NOT_FOUND"
     DEPENDENCY_NOT_FOUND = "DEPENDENCY_NOT_FOUND"
     DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE"
+    INVALID_SCHEDULE = "INVALID_SCHEDULE"
     WORKER_NOT_FOUND = "WORKER_NOT_FOUND"
     UNKNOWN_JOB_KIND = "UNKNOWN_JOB_KIND"
+    INVALID_JOB_INPUT = "INVALID_JOB_INPUT"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     LEASE_LOST = "LEASE_LOST"
+    HANDLER_FAILED = "HANDLER_FAILED"
     HANDLER_CRASHED = "HANDLER_CRASHED"
+    JOB_DATA_INVALID = "JOB_DATA_INVALID"
     POISONOUS_JOB = "POISONOUS_JOB"
+    HTTP_CALL_FAILED = "HTTP_CALL_FAILED"
+    HTTP_STATUS_REFUSED = "HTTP_STATUS_REFUSED"
+    HTTP_ADDRESS_REFUSED = "HTTP_ADDRESS_REFUSED"
+
+    # Webhooks
+    INVALID_WEBHOOK_ID = "INVALID_WEBHOOK_ID"
+    INVALID_WEBHOOK = "INVALID_WEBHOOK"
+    WEBHOOK_NOT_FOUND = "WEBHOOK_NOT_FOUND"
+    WEBHOOK_CONFLICT = "WEBHOOK_CONFLICT"
+    WEBHOOK_DISABLED = "WEBHOOK_DISABLED"
+    DELIVERY_NOT_FOUND = "DELIVERY_NOT_FOUND"
+    WEBHOOK_REFUSED = "WEBHOOK_REFUSED"
+    WEBHOOK_UNREACHABLE = "WEBHOOK_UNREACHABLE"
+    WEBHOOK_TIMED_OUT = "WEBHOOK_TIMED_OUT"
+    WEBHOOK_ADDRESS_REFUSED = "WEBHOOK_ADDRESS_REFUSED"
 
     # Datasets, manifests, providers
     INVALID_PAYLOAD_FORMAT = "INVALID_PAYLOAD_FORMAT"
@@ -110,7 +130,8 @@ class AmpError(Exception):
     """An error with a code, a message for people, and what a program may want to know.
 
     ``message`` names the thing and the mend, never a secret. ``recoverable`` says whether trying again later can help
-    (it decides between a retry and FAILED for a job). ``context`` holds JSON values.
+    (it decides between a retry and FAILED for a job), ``retry_after_seconds`` not before when, if somebody asked for
+    that. ``context`` holds JSON values.
     """
 
     def __init__(
@@ -120,12 +141,14 @@ class AmpError(Exception):
         *,
         recoverable: bool = False,
         context: dict[str, Any] | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.recoverable = recoverable
         self.context = context or {}
+        self.retry_after_seconds = retry_after_seconds
 
     def to_json(self) -> dict[str, Any]:
         """Return the error detail of a job: ``error_code``, ``error_message`` and, when there is any,

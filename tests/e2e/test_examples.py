@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 
@@ -35,13 +38,29 @@ def run_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.fixture(scope="module")
+def own_handler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the example of an own handler is installed, and nothing else: the tests' own venv stays as it
+    is.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    # The sources are copied: a build leaves traces beside them.
+    package = shutil.copytree(EXAMPLES / "own_handler", tmp_path_factory.mktemp("sources") / "own_handler")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    command += ["--disable-pip-version-check", "--target", str(folder), str(package)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.fixture
-def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, database_url: str, own_handler: Path) -> Iterator[Cluster]:
     # Small segments: two files per table, of 8 and 2 blocks (a source begins with runs of 8).
     cluster = Cluster(tmp_path, database_url, "writer.max_range_blocks = 4")
+    environment = {"PYTHONPATH": str(own_handler)}
     try:
-        cluster.start_controller()
-        cluster.start_worker("worker-1")
+        cluster.start_controller(environment=environment)
+        cluster.start_worker("worker-1", environment=environment)
         yield cluster
     finally:
         cluster.end()
@@ -67,6 +86,29 @@ def test_the_examples_extract_query_and_check_the_same_blocks(lake: Lake) -> Non
     checked = run_example("check_footer", *map(str, files))
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.splitlines() == [f"{file.name}: as its footer says" for file in files]
+
+
+def test_the_example_of_an_own_handler_reports_on_the_same_blocks(cluster: Cluster, lake: Lake) -> None:
+    job_id = cluster.create("gas-report", {"dataset_dir": str(lake.data_dir / "examples" / "blocks"), "top": 3})
+    job = cluster.wait_for_status(job_id, "COMPLETED")
+    gas: Counter[str | None] = Counter()
+    for file in lake.files("transactions"):
+        for row in pq.read_table(file, partitioning=None).to_pylist():
+            gas[row["to"] and "0x" + row["to"].hex()] += row["gas_used"]
+    assert job["result"]["files"] == len(lake.files("transactions")) == 3
+    assert job["result"]["gas_used"] == gas.total()
+    assert {each["address"]: each["gas_used"] for each in job["result"]["top"]} == dict(gas.most_common(3))
+    assert cluster.progress(job_id)["progress"] == {"files_done": 3, "files": 3}
+
+    job_id = cluster.create("gas-report", {"dataset_dir": "/nowhere"}, retries=5)
+    error = cluster.wait_for_status(job_id, "FAILED")["last_error"]
+    assert error["error_code"] == "HANDLER_FAILED"
+    assert "there are no transactions in /nowhere" in error["error_message"]
+
+    for job_input, reason in (({"dataset_dir": "/a", "top": 0}, "top"), ({"dir": "/a"}, "dataset_dir: is missing")):
+        answer = httpx.post(f"{cluster.admin_url}/jobs", json={"kind": "gas-report", "input": job_input})
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_JOB_INPUT")
+        assert reason in answer.json()["error_message"]
 
 
 def test_the_footer_example_finds_a_file_that_lies(lake: Lake) -> None:

@@ -23,7 +23,6 @@ from psycopg.types.json import Jsonb
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
     HELD_STATES,
-    TERMINAL_STATES,
     Deployment,
     JobFilter,
     JobState,
@@ -38,7 +37,7 @@ from ampd.jobs import (
     rescue_jobs_of_lost_workers,
 )
 from ampd.jobs.placement import assign_due_jobs
-from ampd.jobs.states import TRANSITIONS
+from ampd.jobs.states import TRANSITIONS, Standing, StopIntent
 from ampd.jobs.transition import Change, apply_transition
 from ampd.metadata_db import MetadataDb
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
@@ -50,7 +49,7 @@ SELECT (SELECT count(*) FROM job_attempts a JOIN jobs j ON j.id = a.job_id
         WHERE a.finished_at IS NULL AND (j.worker_incarnation IS NULL OR a.lease_epoch < j.lease_epoch)) AS attempts,
        (SELECT count(*) FROM job_executions e JOIN jobs j ON j.id = e.job_id
         WHERE (e.finished_at IS NULL) <> (e.number = j.execution_number AND j.state IN
-              ('SCHEDULED', 'RUNNING', 'STOP_REQUESTED', 'STOPPING'))) AS executions
+              ('SCHEDULED', 'RUNNING', 'STOP_REQUESTED', 'STOPPING', 'PAUSED'))) AS executions
 """
 Answer = TypeVar("Answer")
 Session = psycopg.AsyncConnection[dict[str, Any]]
@@ -173,21 +172,35 @@ PAIRED: Final = {
     "retry": Transition.RETRY,
     "fail": Transition.FAIL,
     "request_stop": Transition.REQUEST_STOP,
+    "pause": Transition.REQUEST_PAUSE,
+    "resume": Transition.RESUME,
+    "retry_by_operator": Transition.RETRY_BY_OPERATOR,
     "deploy": Transition.DEPLOY,
 }
-OF_OPERATORS: Final = ("request_stop", "deploy")
-LEADS_TO: Final[dict[JobState, list[str]]] = {
-    JobState.SCHEDULED: [],
-    JobState.RUNNING: ["start"],
-    JobState.STOP_REQUESTED: ["start", "request_stop"],
-    JobState.STOPPING: ["start", "request_stop", "acknowledge_stop"],
-    JobState.COMPLETED: ["start", "complete"],
+OF_OPERATORS: Final = ("request_stop", "pause", "resume", "retry_by_operator", "deploy")
+LEADS_TO: Final[dict[Standing, list[str]]] = {
+    Standing(JobState.SCHEDULED): [],
+    Standing(JobState.RUNNING): ["start"],
+    Standing(JobState.STOP_REQUESTED, StopIntent.STOP): ["start", "request_stop"],
+    Standing(JobState.STOP_REQUESTED, StopIntent.PAUSE): ["start", "pause"],
+    Standing(JobState.STOPPING, StopIntent.STOP): ["start", "request_stop", "acknowledge_stop"],
+    Standing(JobState.STOPPING, StopIntent.PAUSE): ["start", "pause", "acknowledge_stop"],
+    Standing(JobState.PAUSED): ["pause"],
+    Standing(JobState.STOPPED): ["request_stop"],
+    Standing(JobState.COMPLETED): ["start", "complete"],
 }
 
 
 async def _do(db: MetadataDb, lease: Lease, key: str, event: str) -> object:
     if event == "request_stop":
         return await JobStore(db).request_stop(lease.job_id, actor="operator")
+    if event in ("pause", "resume", "retry_by_operator"):
+        operation = getattr(JobStore(db), event.removesuffix("_by_operator"))
+        try:
+            return await operation(lease.job_id, actor="operator")
+        except AmpError as error:
+            assert error.code is ErrorCode.JOB_CONFLICT
+            return None
     if event == "deploy":
         return await JobStore(db).deploy(_deployment(key), actor="operator")
     if event in ("retry", "fail"):
@@ -195,26 +208,31 @@ async def _do(db: MetadataDb, lease: Lease, key: str, event: str) -> object:
     return await getattr(LeasedJobs(db), event)(lease)
 
 
-def _in_turn(state: JobState, events: Iterable[str]) -> list[str]:
+def _in_turn(at: Standing, events: Iterable[str]) -> list[str]:
     """The states that are entered when the events come one after the other, as the table has it."""
-    entered, has_lease = [], state not in TERMINAL_STATES
+    entered, has_lease, waits_to_retry = list[str](), at.state in {JobState.SCHEDULED, *HELD_STATES}, False
     for event in events:
-        to = TRANSITIONS.get((state, PAIRED[event]))
+        if waits_to_retry and event == "retry_by_operator":
+            entered.append("SCHEDULED")  # sooner
+        to = TRANSITIONS.get((at, PAIRED[event]))
         if to is not None and (has_lease or event in OF_OPERATORS):
-            entered.append(str(to))
-            state, has_lease = to, to in HELD_STATES
+            entered.append(str(to.state))
+            at, has_lease = to, to.state in HELD_STATES
+            waits_to_retry = event == "retry" and to.state is JobState.SCHEDULED
     return entered
 
 
-@pytest.mark.parametrize("state", LEADS_TO)
+@pytest.mark.parametrize("at", LEADS_TO, ids=lambda at: "-".join(filter(None, at)))
 async def test_any_two_events_at_once_end_as_if_one_had_come_after_the_other(
-    metadata_db: MetadataDb, worker: WorkerSession, row: RowHolder, state: JobState
+    metadata_db: MetadataDb, worker: WorkerSession, row: RowHolder, at: Standing
 ) -> None:
     store = JobStore(metadata_db)
-    for pair in (pair for pair in product(PAIRED, repeat=2) if (state, PAIRED[pair[0]]) in TRANSITIONS):
+    for pair in (pair for pair in product(PAIRED, repeat=2) if (at, PAIRED[pair[0]]) in TRANSITIONS):
+        if at.intent is StopIntent.PAUSE and not {*pair} & {*OF_OPERATORS}:
+            continue  # the same as of a stop
         key = "-".join(pair)
         (lease,) = await _assigned(metadata_db, worker, [key])
-        for event in LEADS_TO[state]:
+        for event in LEADS_TO[at]:
             assert await _do(metadata_db, lease, key, event)
         before = await _path(metadata_db, lease.job_id)
         async with asyncio.TaskGroup() as group, row.held(lease.job_id):
@@ -223,22 +241,23 @@ async def test_any_two_events_at_once_end_as_if_one_had_come_after_the_other(
             second = group.create_task(_do(metadata_db, lease, key, pair[1]))
             await row.until_waiting(first, second)
         entered = (await _path(metadata_db, lease.job_id))[len(before) :]
-        assert entered in (_in_turn(state, pair), _in_turn(state, reversed(pair))), f"{state}: {pair}"
+        assert entered in (_in_turn(at, pair), _in_turn(at, reversed(pair))), f"{at}: {pair}"
         await _nothing_is_left_unfinished(metadata_db)
         await store.request_stop(lease.job_id, actor="tidy")
 
 
-async def test_a_stop_that_meets_the_placement_of_its_job_ends_the_attempt_too(
-    metadata_db: MetadataDb, worker: WorkerSession, row: RowHolder
+@pytest.mark.parametrize("asked", ["request_stop", "pause"])
+async def test_a_stop_or_a_pause_that_meets_the_placement_of_its_job_ends_the_attempt_too(
+    metadata_db: MetadataDb, worker: WorkerSession, row: RowHolder, asked: str
 ) -> None:
     """The placement has the row and the stop waits for it: the stop must see the attempt that the placement made."""
     store = JobStore(metadata_db)
     job = await store.deploy(_deployment(), actor="a")
     async with asyncio.TaskGroup() as group, metadata_db.transaction() as placing:
         assert len(await assign_due_jobs(placing, lease_seconds=LEASE_SECONDS)) == 1
-        stopping = group.create_task(store.request_stop(job.id, actor="operator"))
+        stopping = group.create_task(getattr(store, asked)(job.id, actor="operator"))
         await row.until_waiting(stopping)
-    assert (await stopping).state is JobState.STOPPED
+    assert (await stopping).state is (JobState.STOPPED if asked == "request_stop" else JobState.PAUSED)
     await _nothing_is_left_unfinished(metadata_db)
 
 
@@ -447,8 +466,10 @@ async def test_a_stop_that_meets_a_new_execution_ends_that_execution_too(
 
 
 def _redeploy_parameters() -> dict[str, Any]:
+    plain = {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a"}
     json = {"input": Jsonb({}), "labels": Jsonb({}), "retry_policy": Jsonb({}), "dependencies_met": True}
-    return {"idempotency_key": "k", "worker_selector": None, "priority": 0, "retries": None, "actor": "a", **json}
+    once = {"schedule": None, "recurring": False, "next_run_at": None, "run_at": None}
+    return plain | json | once
 
 
 async def test_a_delete_that_meets_another_session_on_the_row_of_an_ended_job_waits_for_it(

@@ -23,6 +23,7 @@ from ampd.jobs import (
     TERMINAL_STATES,
     JobState,
     Lease,
+    Operation,
     Transition,
     WorkerIdentity,
     WorkerSession,
@@ -251,21 +252,39 @@ class JobEngine(JobOperators):
         leases = self.current_leases()
         lease = leases[which % len(leases)]
         if write == "acknowledge_stop":
-            self.request_stop(self.known_ids().index(lease.job_id))
+            self.ask_one(lease.job_id, Operation.CANCEL)
         self._write(lease, write)
         self.place()
 
     @precondition(lambda self: self.current_leases())
-    @rule(which=st.integers(0, 20), heard=st.booleans(), forced=st.booleans())
-    def a_stop_begins(self, which: int, heard: bool, forced: bool) -> None:
-        """The worker hears of it or not, and ends the job in time or does not."""
+    @rule(
+        which=st.integers(0, 20),
+        first=st.sampled_from((Operation.CANCEL, Operation.PAUSE, Operation.PAUSE)),
+        heard=st.booleans(),
+        second=st.sampled_from((None, Operation.CANCEL, Operation.PAUSE, Operation.RESUME)),
+        end=st.sampled_from((None, "force", "lose the worker", "stop", "complete", "fail for now", "hand_back")),
+    )
+    def a_stop_begins(
+        self, which: int, first: Operation, heard: bool, second: Operation | None, end: str | None
+    ) -> None:
+        """Or a pause. The worker hears of it or not; the operator changes his mind or does not; and then it ends in
+        one of the ways in which it can, or goes on.
+        """
         leases = self.current_leases()
         lease = leases[which % len(leases)]
         self._write(lease, "start")
-        self.request_stop(self.known_ids().index(lease.job_id))
+        self.ask_one(lease.job_id, first)
         if heard:
             self._write(lease, "acknowledge_stop")
-        self.stops_last_too_long(forced)
+        if second is not None:
+            self.ask_one(lease.job_id, second)
+        if end == "lose the worker":
+            self.heartbeats_grow_old(lease.worker_id)
+            self.rescue()
+        elif end in (None, "force"):
+            self.stops_last_too_long(end is not None)
+        else:
+            self._write(lease, end)
 
     @rule(keys=st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True), which=st.integers(0, 20))
     def work_begins(self, keys: list[str], which: int) -> None:
@@ -393,6 +412,9 @@ class JobEngine(JobOperators):
             self.cordon(name, False)
         self.backoffs_pass()
         self.rescue()
+        for job in list(self.model.jobs.values()):
+            if job.state is JobState.PAUSED:
+                self.ask_one(job.id, Operation.RESUME)
         self.register("w1", len(self.model.jobs) or 1)
         while self._everything_that_can_run_completes():
             pass
@@ -400,7 +422,7 @@ class JobEngine(JobOperators):
         for job in list(self.model.jobs.values()):
             if job.state is JobState.SCHEDULED:
                 assert not self.model.are_met(job.depends_on), f"stuck: {job}"
-                self.request_stop(self.known_ids().index(job.id))
+                self.ask_one(job.id, Operation.CANCEL)
         assert {job["state"] for job in self.rows["jobs"]} <= TERMINAL_STATES
 
     def _everything_that_can_run_completes(self) -> bool:

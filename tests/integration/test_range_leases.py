@@ -10,8 +10,9 @@ import pytest
 
 from ampd.data_store import PlannedRange, WrittenSegment
 from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import JobState, force_overdue_stops, rescue_jobs_of_lost_workers
 from ampd.metadata_db import MetadataDb
-from support.ranges import COST, TABLES, Ranges, running_extraction, segment
+from support.ranges import COST, LEASE_SECONDS, TABLES, Ranges, running_extraction, segment
 
 
 @pytest.fixture
@@ -69,6 +70,29 @@ async def test_a_job_that_stops_gives_out_no_more_ranges_and_those_in_hand_are_c
     assert (held.stops, held.is_over) == (True, False)
     await ranges.commit(lease, segment(0, 9))
     assert await ranges.counting() == [(0, 9)]
+
+
+@pytest.mark.parametrize("fate", ["the pause is forced", "the holder dies"])
+async def test_who_has_a_range_of_a_job_whose_pause_its_holder_did_not_end_commits_it_and_takes_no_other(
+    ranges: Ranges, fate: str
+) -> None:
+    ranges.worker("helper")
+    await ranges.plan((0, 9), (10, 19))
+    lease = await ranges.take("helper")
+    await ranges.jobs.pause(ranges.job_id, actor="test")
+    if fate == "the pause is forced":
+        await ranges.run("UPDATE jobs SET stop_deadline = now() - interval '1 second'")
+        assert await force_overdue_stops(ranges.db, actor="test") == [ranges.job_id]
+    else:
+        await ranges.die("holder")
+        await rescue_jobs_of_lost_workers(ranges.db, lease_seconds=LEASE_SECONDS, actor="test")
+    assert (await ranges.jobs.get(ranges.job_id)).state is JobState.PAUSED
+    (held,) = await ranges.store.held_by(lease.worker.incarnation)
+    assert (held.stops, held.is_over) == (True, False)
+    await ranges.commit(lease, segment(0, 9))
+    assert await ranges.counting() == [(0, 9)]
+    assert await ranges.store.open_plans() == []
+    assert await ranges.store.lease_next(ranges.job_id, ranges.workers["helper"]) is None
 
 
 async def test_a_range_can_be_committed_in_parts_and_what_is_left_of_it_goes_to_others(ranges: Ranges) -> None:

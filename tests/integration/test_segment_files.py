@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ampd.errors import AmpError, ErrorCode
+from ampd.extraction.parts import Target
 from ampd.extraction.segment_files import SegmentFiles
 from ampd.metadata_db import MetadataDb
 from support.ranges import Ranges, running_extraction, segment
@@ -47,9 +48,7 @@ def files_of(ranges: Ranges, lake: LatePuts, lease_is_valid: Callable[[], bool] 
 
     leftovers = SimpleNamespace(disown=disown)
     parts: Any = SimpleNamespace(executor=ThreadPoolExecutor(1), lake=lake, leftovers=leftovers)
-    manifest = SimpleNamespace(network="mainnet")
-    extraction: Any = SimpleNamespace(job_id=ranges.job_id, revisions=ranges.revisions, manifest=manifest)
-    return SegmentFiles(parts, extraction, lease_is_valid)
+    return SegmentFiles(parts, Target(ranges.job_id, "mainnet", ranges.revisions), lease_is_valid)
 
 
 async def write_one(ranges: Ranges, files: SegmentFiles) -> tuple[dict[str, Any], asyncio.Task[Any]]:

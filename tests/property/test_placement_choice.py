@@ -17,6 +17,7 @@ from ampd.jobs.placement import DueJob, FreeWorker, choose_workers, matches
 # Names that are beginnings of each other, and differ in case, in length and in what follows the same letter.
 NAMES: Final = ("a", "a-1", "a-10", "a-2", "a.b", "A", "b", "ba", "eu-west_1", "eu-west_10", "z")
 SELECTORS: Final = (None, *NAMES, "nobody", "*", "a*", "a-*", "a-1*", "A*", "eu*", "eu-west_1*", "nobody*")
+KINDS: Final = ("extraction", "http", "report")
 PROFILE: Final = settings(max_examples=200, deadline=None)
 
 
@@ -24,14 +25,19 @@ PROFILE: Final = settings(max_examples=200, deadline=None)
 def workers(draw: st.DrawFn) -> list[FreeWorker]:
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=6))
     slots = [draw(st.integers(1, 7)) for _ in names]
-    return [FreeWorker(name, UUID(int=i), slots[i], draw(st.integers(0, slots[i]))) for i, name in enumerate(names)]
+    kinds = st.none() | st.frozensets(st.sampled_from(KINDS))
+    return [
+        FreeWorker(name, UUID(int=i), slots[i], draw(st.integers(0, slots[i])), draw(kinds))
+        for i, name in enumerate(names)
+    ]
 
 
 @st.composite
 def due_jobs(draw: st.DrawFn) -> list[DueJob]:
     selectors = draw(st.lists(st.sampled_from(SELECTORS), max_size=30))
     ids = draw(st.permutations(range(len(selectors))))
-    return [DueJob(id, selector) for id, selector in zip(ids, selectors, strict=True)]
+    kinds = [draw(st.sampled_from(KINDS)) for _ in selectors]
+    return [DueJob(*each) for each in zip(ids, selectors, kinds, strict=True)]
 
 
 def fits(selector: str | None, name: str) -> bool:
@@ -42,12 +48,16 @@ def fits(selector: str | None, name: str) -> bool:
     return name == selector
 
 
+def runs(job: DueJob, worker: FreeWorker) -> bool:
+    return fits(job.selector, worker.node_id) and (worker.kinds is None or job.kind in worker.kinds)
+
+
 def one_by_one(jobs: list[DueJob], workers: list[FreeWorker]) -> list[tuple[int, str]]:
     """Each job in its turn goes to the worker with the least share of its slots taken, then the first by name."""
     held = {worker.node_id: worker.held for worker in workers}
     placed = []
     for job in jobs:
-        fitting = [each for each in workers if fits(job.selector, each.node_id) and held[each.node_id] < each.slots]
+        fitting = [each for each in workers if runs(job, each) and held[each.node_id] < each.slots]
         if fitting:
             best = min(fitting, key=lambda each: (Fraction(held[each.node_id], each.slots), each.node_id))
             held[best.node_id] += 1
@@ -74,7 +84,7 @@ def test_nobody_gets_more_than_its_slots_and_no_job_goes_twice_or_out_of_turn(
     assert all(worker.held + given_to[worker.node_id] <= worker.slots for worker in workers)
     placed = [job.id for job, _ in chosen]
     assert placed == [job.id for job in jobs if job.id in set(placed)]
-    assert all(fits(job.selector, worker.node_id) for job, worker in chosen)
+    assert all(runs(job, worker) for job, worker in chosen)
     assert all(worker in workers for _, worker in chosen)
 
 
@@ -88,7 +98,7 @@ def test_a_job_is_left_out_only_when_every_worker_that_fits_is_full_in_the_end(
     given_to = Counter(worker.node_id for _, worker in chosen)
     for job in jobs:
         if job.id not in placed:
-            fitting = [each for each in workers if fits(job.selector, each.node_id)]
+            fitting = [each for each in workers if runs(job, each)]
             assert all(each.held + given_to[each.node_id] == each.slots for each in fitting)
 
 
@@ -111,7 +121,7 @@ def test_a_selector_is_nothing_a_name_or_the_beginning_of_names(selector: str | 
 def test_many_jobs_are_spread_by_the_share_of_the_slots(jobs: int, slots: tuple[int, ...]) -> None:
     """As many as a placement of a busy cluster has: every worker ends with the same share of its slots taken."""
     workers = [FreeWorker(f"w{number}", UUID(int=number), count, 0) for number, count in enumerate(slots)]
-    chosen = choose_workers([DueJob(id, None) for id in range(jobs)], workers)
+    chosen = choose_workers([DueJob(id, None, "report") for id in range(jobs)], workers)
     assert len(chosen) == min(jobs, sum(slots))
     given_to = Counter(worker.node_id for _, worker in chosen)
     shares = {Fraction(given_to[each.node_id], each.slots) for each in workers}

@@ -169,8 +169,8 @@ class Cluster:
         )
         self.processes: list[Process] = []
 
-    def start_controller(self) -> Process:
-        process = self._start("controller", "controller")
+    def start_controller(self, *, environment: Mapping[str, str] | None = None) -> Process:
+        process = self._start("controller", "controller", environment=environment)
         process.wait_for_text("controller.started")
         wait_for("the Admin API", self._is_up)
         return process
@@ -220,6 +220,12 @@ class Cluster:
 
     def deploy(self, reference: str = "ethereum/mainnet@1.0.0", *options: str) -> int:
         return int(self.ampctl_json("dataset", "deploy", reference, *options)["job_id"])
+
+    def create(self, kind: str, job_input: Mapping[str, Any], **options: Any) -> int:
+        """Create a job of any kind and return its id."""
+        answer = httpx.post(f"{self.admin_url}/jobs", json={"kind": kind, "input": dict(job_input), **options})
+        assert answer.status_code == 201, answer.text
+        return int(answer.json()["id"])
 
     def job(self, job_id: int) -> Any:
         return httpx.get(f"{self.admin_url}/jobs/{job_id}").json()

@@ -34,3 +34,13 @@ def fresh_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
         yield url_of(server, name)
     finally:
         execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ 'yoyo'"
+
+
+def empty(url: str) -> None:
+    """Take all rows out of a database that only one test at a time uses: quicker than a fresh one for each."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        names = [sql.Identifier(name) for (name,) in connection.execute(_TABLES)]
+        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(names)))

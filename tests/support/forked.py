@@ -77,6 +77,8 @@ def _run(arguments: list[str], log: str, environment: dict[str, str], directory:
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, encoding="utf-8") for number in (1, 2))
+    # As in an interpreter that starts with it; the modules of ampd are there already.
+    sys.path[:0] = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
     random.seed()
     sys.argv = ["ampd", *arguments]
     main()

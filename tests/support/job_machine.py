@@ -61,7 +61,7 @@ class JobMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.admin = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
-        self.admin.execute("TRUNCATE jobs, job_attempts, workers, job_events RESTART IDENTITY CASCADE")
+        self.admin.execute("TRUNCATE jobs, job_attempts, workers, job_events, job_firings RESTART IDENTITY CASCADE")
         self.db = MetadataDb(self.url, max_connections=2)
         self._await(self.db.open())
         self.store = JobStore(self.db, lease_seconds=LEASE_SECONDS, stop_seconds=LEASE_SECONDS)
@@ -130,7 +130,8 @@ class JobMachine(RuleBasedStateMachine):
             job["id"]: (
                 job["state"], job["worker_id"], job["worker_incarnation"], job["lease_epoch"], job["execution_number"],
                 job["retry_count"], job["lost_worker_count"], job["state"] == "SCHEDULED" and job["later"],
-                job["dependencies_met"],
+                job["dependencies_met"], job["stop_intent"], job["stop_reason"], job["retries_before"],
+                job["total_retries"],
             )
             for job in self.rows["jobs"]
         }  # fmt: skip
@@ -138,6 +139,7 @@ class JobMachine(RuleBasedStateMachine):
             job.id: (
                 job.state, job.worker_id, str(job.holder[1]) if job.holder else None, job.epoch, job.execution,
                 job.retry_count, job.lost, job.state is JobState.SCHEDULED and job.later, job.is_met,
+                job.intent, job.reason, job.retries_before, job.total_retries,
             )
             for job in self.model.jobs.values()
         }  # fmt: skip

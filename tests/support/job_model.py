@@ -19,11 +19,13 @@ from ampd.jobs import (
     DependencyStatus,
     JobState,
     Lease,
+    Operation,
+    StopIntent,
     Transition,
 )
-from ampd.jobs.states import TRANSITIONS
+from ampd.jobs.states import TRANSITIONS, Standing
 
-LEGAL_MOVES: Final = {(str(source), str(to)) for (source, _), to in TRANSITIONS.items()}
+LEGAL_MOVES: Final = {(str(source.state), str(to.state)) for (source, _), to in TRANSITIONS.items()}
 # Every row of the engine, and whether a job's time is still to come, in one round trip.
 SNAPSHOT: Final = """
 SELECT
@@ -80,7 +82,11 @@ class ModelJob:
     epoch: int = 0
     holder: tuple[str, UUID] | None = None
     worker_id: str | None = None
+    intent: StopIntent | None = None
+    reason: str | None = None
     retry_count: int = 0
+    retries_before: int = 0
+    total_retries: int = 0
     lost: int = 0
     later: bool = False
     overdue: bool = False
@@ -88,11 +94,15 @@ class ModelJob:
     is_met: bool = True
 
     def allows(self, event: Transition) -> bool:
-        return (self.state, event) in TRANSITIONS
+        return (Standing(self.state, self.intent), event) in TRANSITIONS
 
-    def move(self, event: Transition) -> None:
-        self.state = TRANSITIONS[(self.state, event)]
-        if self.state is JobState.SCHEDULED:
+    def move(self, event: Transition, reason: str | None = None) -> None:
+        self.state, self.intent = TRANSITIONS[(Standing(self.state, self.intent), event)]
+        if event in (Transition.REQUEST_STOP, Transition.REQUEST_PAUSE, Transition.RESUME):
+            self.reason = reason
+        elif self.state not in (*STOPS, JobState.STOPPED, JobState.PAUSED):
+            self.reason = None
+        if self.state in (JobState.SCHEDULED, JobState.PAUSED):
             self.holder = self.worker_id = None
         elif self.state in TERMINAL_STATES:
             self.holder = None
@@ -148,7 +158,8 @@ class Model:
 
     def released_by(self, completed: set[int]) -> set[int]:
         """The jobs that wait for some of the ``completed`` ones and, since these are, for nothing any more."""
-        waiting = [job for job in self.jobs.values() if job.state is JobState.SCHEDULED and not job.is_met]
+        may_go_on = (JobState.SCHEDULED, JobState.PAUSED, JobState.STOPPED)
+        waiting = [job for job in self.jobs.values() if job.state in may_go_on and not job.is_met]
         return {
             job.id
             for job in waiting
@@ -178,7 +189,7 @@ class Model:
             )
             return "failed_dependency" if never else "dependency"
         if job.later:
-            return "retry"
+            return "retry" if job.retry_count else "run_at"
         if job.holder is not None:
             return "start"
         selector = job.options[1]
@@ -197,7 +208,7 @@ def check_story(job: dict[str, Any] | None, events: list[dict[str, Any]]) -> Non
         if event["event_type"] == "DELETED":
             assert event["from_state"] in TERMINAL_STATES
             assert event is events[-1]
-        else:
+        elif event["detail"] != {"hastened": True}:  # that changes a time, and no state
             assert (event["from_state"], event["event_type"]) in LEGAL_MOVES, events
     last = events[-1]
     assert last["event_type"] == ("DELETED" if job is None else job["state"])
@@ -219,6 +230,10 @@ def check_job(job: dict[str, Any]) -> None:
     if assigned and job["state"] in ACTIVE_STATES:
         assert job["dependencies_met"], "placed before what it depends on"
     assert (job["stop_deadline"] is not None) == (job["state"] in STOPS), "a stop has a deadline, and nothing else has"
+    assert (job["stop_intent"] is not None) == (job["state"] in STOPS), "a stop is for something"
+    assert (job["ended_at"] is not None) == (job["state"] in TERMINAL_STATES), job
+    assert job["started_at"] is not None or job["state"] not in {*HELD_STATES, "COMPLETED", "FAILED"}, job
+    assert job["retries_before"] <= job["retry_count"], job
 
 
 def check_attempts(job: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
@@ -246,6 +261,8 @@ def check_executions(
         end = ends[execution["number"]]
         assert execution["outcome"] == (end if end in TERMINAL_STATES else None), execution
         assert (execution["finished_at"] is None) == (execution["outcome"] is None), execution
+        later = [attempt for attempt in attempts if attempt["lease_epoch"] > execution["from_epoch"]]
+        assert later == [a for a in attempts if a["execution_number"] >= execution["number"]], execution
         if execution["number"] < job["execution_number"] or job["state"] in TERMINAL_STATES:
             assert execution["finished_at"] is not None, execution
             ended = [attempt for attempt in attempts if attempt["execution_number"] == execution["number"]]
@@ -291,7 +308,8 @@ def is_allowed(job: ModelJob, write: str) -> bool:
 
 def transition_of(job: ModelJob, write: str) -> Transition:
     if write == "fail for now":
-        return Transition.RETRY if job.retries is None or job.retry_count < job.retries else Transition.FAIL
+        fresh = job.retry_count - job.retries_before
+        return Transition.RETRY if job.retries is None or fresh < job.retries else Transition.FAIL
     return Transition.FAIL if write == "fail for good" else Transition(write)
 
 
@@ -300,14 +318,53 @@ def accept(job: ModelJob, write: str) -> None:
     if write == "unassign":
         job.holder = job.worker_id = None
     elif write == "register a file":
-        job.retry_count = job.lost = 0
+        job.retry_count = job.retries_before = job.lost = 0
     elif write != "report progress":
         event = transition_of(job, write)
         if event is Transition.RETRY:
-            job.retry_count, job.later = job.retry_count + 1, True
+            job.retry_count, job.total_retries, job.later = job.retry_count + 1, job.total_retries + 1, True
         elif event is Transition.COMPLETE:
-            job.retry_count = 0
+            job.retry_count = job.retries_before = 0
         job.move(event)
+
+
+ASKED: Final = {
+    Operation.CANCEL: Transition.REQUEST_STOP,
+    Operation.PAUSE: Transition.REQUEST_PAUSE,
+    Operation.RESUME: Transition.RESUME,
+    Operation.RETRY: Transition.RETRY_BY_OPERATOR,
+}
+
+
+def answer_to(job: ModelJob, operation: Operation) -> bool | None:
+    """What an operator is told who asks for this: True, it is done; None, it is so already; False, a conflict."""
+    if operation is Operation.DELETE:
+        return job.state in TERMINAL_STATES
+    waits_to_retry = job.state is JobState.SCHEDULED and job.later and job.holder is None and job.retry_count > 0
+    if job.allows(ASKED[operation]) or (operation is Operation.RETRY and waits_to_retry):
+        return True
+    is_so = {
+        Operation.CANCEL: True,
+        Operation.PAUSE: job.state is JobState.PAUSED or job.intent is StopIntent.PAUSE,
+        Operation.RESUME: job.state in ACTIVE_STATES,
+        Operation.RETRY: job.state is JobState.SCHEDULED,
+    }
+    return None if is_so[operation] else False
+
+
+def obey(model: Model, job: ModelJob, operation: Operation, *, reason: str | None, later: bool) -> None:
+    """Do to the model what is asked and is done."""
+    if operation is Operation.DELETE:
+        del model.jobs[job.id]
+        return
+    if operation is not Operation.RETRY:
+        job.move(ASKED[operation], reason)
+        job.later = job.later and operation is not Operation.RESUME
+        return
+    if job.state in TERMINAL_STATES:
+        job.move(ASKED[operation])
+        job.execution, job.lost, job.retries_before = job.execution + 1, 0, job.retry_count
+    job.later = later
 
 
 def refusal_of(action: Callable[[], object]) -> ErrorCode:

@@ -1,22 +1,33 @@
-"""The operators of the state machine of the job engine: they deploy, stop and remove jobs, and drain workers."""
+"""The operators of the state machine of the job engine: they deploy jobs and ask things of them, and drain workers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from ampd.errors import ErrorCode
-from ampd.jobs import TERMINAL_STATES, Dependency, Deployment, Job, Transition, Worker
+from ampd.jobs import (
+    BulkResult,
+    Dependency,
+    Deployment,
+    Job,
+    JobFilter,
+    Operation,
+    Transition,
+    Worker,
+    parse_states,
+)
 from support.job_machine import JobMachine
-from support.job_model import ModelJob
+from support.job_model import ModelJob, answer_to, obey
 
 NODES: Final = ("w1", "w2")
 SELECTORS: Final = (None, "w1", "w*")
 # What a deploy depends on: mostly nothing; a job by its number among the known ones, or by its key.
 WORDS: Final = st.lists(st.sampled_from(("0", "1", "2", "3", "a", "b", "c", "d")), unique=True, min_size=1, max_size=2)
+_REASONS: Final = {Operation.CANCEL: "no use for it", Operation.PAUSE: "maintenance"}
 DEPENDENCIES: Final[st.SearchStrategy[list[str]]] = st.one_of(st.just([]), st.just([]), WORDS)
 
 
@@ -81,34 +92,64 @@ class JobOperators(JobMachine):
         return set(range(newest + 1, newest + 100))
 
     @precondition(lambda self: self.known_ids())
-    @rule(which=st.integers(0, 20), what=st.sampled_from(("request_stop", "request_stop", "delete")))
-    def end_or_remove(self, which: int, what: str) -> None:
-        getattr(self, what)(which)
-
-    def request_stop(self, which: int) -> None:
+    @rule(which=st.integers(0, 20), operation=st.sampled_from((*Operation, Operation.CANCEL)), later=st.booleans())
+    def ask(self, which: int, operation: Operation, later: bool) -> None:
+        """An operator asks something of one job that there is, or was; ``later``: a retry in an hour, not at once."""
         job_id = self.known_ids()[which % len(self.known_ids())]
         job = self.model.jobs.get(job_id)
-        before, answer = self._step(
-            lambda: self._told(self.store.request_stop(job_id, actor="operator")), touches={job_id}
-        )
-        if job is not None and job.allows(Transition.REQUEST_STOP):
-            job.move(Transition.REQUEST_STOP)
-        else:
+        before, answer = self._step(lambda: self._told(self._asking(job_id, operation, later)), touches={job_id})
+        told = None if job is None else answer_to(job, operation)
+        if job is None:
+            assert answer is (False if operation is Operation.DELETE else ErrorCode.JOB_NOT_FOUND)
+        elif told is False:
+            assert answer is ErrorCode.JOB_CONFLICT
+        elif told:
+            obey(self.model, job, operation, reason=_REASONS.get(operation), later=later)
+        if not told:
             assert before == self.rows
-        told = answer if isinstance(answer, ErrorCode) else answer.state
-        assert told == (ErrorCode.JOB_NOT_FOUND if job is None else job.state)
+        if job is not None and told is not False:
+            assert (answer if isinstance(answer, bool | ErrorCode) else answer.state) == (
+                True if operation is Operation.DELETE else job.state
+            )
         self._agree()
 
-    def delete(self, which: int) -> None:
-        job_id = self.known_ids()[which % len(self.known_ids())]
-        job = self.model.jobs.get(job_id)
-        before, answer = self._step(lambda: self._told(self.store.delete(job_id, actor="operator")), touches={job_id})
-        if job is not None and job.state in TERMINAL_STATES:
-            assert answer is True
-            del self.model.jobs[job_id]
-        else:
-            assert answer == (False if job is None else ErrorCode.JOB_CONFLICT)
+    def _asking(self, job_id: int, operation: Operation, later: bool) -> Coroutine[Any, Any, Job | bool]:
+        match operation:
+            case Operation.CANCEL:
+                return self.store.request_stop(job_id, actor="operator", reason=_REASONS[operation])
+            case Operation.PAUSE:
+                return self.store.pause(job_id, actor="operator", reason=_REASONS[operation])
+            case Operation.RESUME:
+                return self.store.resume(job_id, actor="operator")
+            case Operation.RETRY:
+                return self.store.retry(job_id, actor="operator", delay_seconds=3600.0 * later)
+            case Operation.DELETE:
+                return self.store.delete(job_id, actor="operator")
+
+    def ask_one(self, job_id: int, operation: Operation) -> None:
+        self.ask(self.known_ids().index(job_id), operation, False)
+
+    @precondition(lambda self: self.known_ids())
+    @rule(
+        operation=st.sampled_from(Operation),
+        states=st.sampled_from((None, "active", "scheduled,paused", "failed,stopped", "running")),
+        dry_run=st.sampled_from((False, False, True)),
+    )
+    def ask_many(self, operation: Operation, states: str | None, dry_run: bool) -> None:
+        """The same of all jobs in some states: what is refused of one is skipped."""
+        wanted = JobFilter(states=None if states is None else parse_states(states))
+        jobs = [job for job in self.model.jobs.values() if wanted.states is None or job.state in wanted.states]
+        changing = [job for job in jobs if answer_to(job, operation)]
+        asking = self.store.change_many(
+            operation, wanted, actor="operator", reason=_REASONS.get(operation), dry_run=dry_run
+        )
+        before, answer = self._step(lambda: self._await(asking), touches={job.id for job in changing})
+        assert answer == BulkResult(len(jobs), len(changing))
+        if dry_run:
             assert before == self.rows
+        else:
+            for job in changing:
+                obey(self.model, job, operation, reason=_REASONS.get(operation), later=False)
         self._agree()
 
     @rule(name=st.sampled_from((*NODES, "w3")), cordoned=st.booleans())

@@ -76,7 +76,7 @@ INSERT INTO worker_heartbeats (node_id, incarnation, heartbeat_at) SELECT node_i
     """
 INSERT INTO jobs (id, kind, idempotency_key, state, input, labels, worker_selector, priority, run_at, retry_count,
                   last_error, worker_id, worker_incarnation, lease_epoch, created_at, updated_at, dependencies_met,
-                  stop_deadline)
+                  stop_deadline, stop_intent, started_at, ended_at)
 OVERRIDING SYSTEM VALUE
 SELECT
     n,
@@ -103,7 +103,10 @@ SELECT
     made_at,
     made_at,
     n NOT BETWEEN 986001 AND 987000,
-    CASE WHEN state IN ('STOP_REQUESTED', 'STOPPING') THEN now() + make_interval(hours => 10 * (n % 10 - 3) - 5) END
+    CASE WHEN state IN ('STOP_REQUESTED', 'STOPPING') THEN now() + make_interval(hours => 10 * (n % 10 - 3) - 5) END,
+    CASE WHEN state IN ('STOP_REQUESTED', 'STOPPING') THEN 'STOP' END,
+    CASE WHEN state <> 'SCHEDULED' THEN made_at END,
+    CASE WHEN state IN ('COMPLETED', 'FAILED', 'STOPPED') THEN made_at END
 FROM generate_series(1, 1000000) AS n
 CROSS JOIN LATERAL (
     SELECT

@@ -13,21 +13,32 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
     ACTIVE_STATES,
     TERMINAL_STATES,
+    AttemptStore,
+    Completed,
     Dependency,
     Deployment,
+    JobCreator,
     JobFilter,
     JobState,
+    NewJob,
+    Operation,
+    TimetableStore,
     Transition,
     WorkerStore,
     claim_jobs,
     expire_events,
+    expire_firings,
     expire_jobs,
+    fire_due_jobs,
     force_overdue_stops,
     hold_lease,
     note_success,
+    parse_schedule,
     release_all_dependents,
     rescue_jobs_of_lost_workers,
+    seconds_to_next_firing,
 )
+from ampd.jobs.bulk import PORTION
 from ampd.jobs.placement import assign_due_jobs
 from ampd.jobs.transition import Change, apply_transitions
 from support.many_jobs import (
@@ -56,10 +67,11 @@ PAGE = 51  # 50 jobs, and one to know whether there are more
 
 # Rows read for each job, lease or event that a statement is about: the row itself, what is given, and each look at
 # what the parts of the statement hand on to each other.
-TRANSITION = 14
+TRANSITION = 18  # the rows of the transition table too, of which stops have the most
 ASSIGN = 7
 UNASSIGN = 8
 DELETE = 8
+RETRY = 10
 # Workers and heartbeats are read whole, and what each worker has: entries of an index, and rows.
 WORKERS_AND_HELD = 2 * HELD + 4 * WORKERS
 # A job of a list, its few dependencies with the jobs that they name, and live workers until one fits.
@@ -87,9 +99,10 @@ def reads(**most_rows: int) -> Callable[[Callable[[Engine], Awaitable[Any]]], Ca
 
 # Placement.
 
-# Of each lane (priority and selector) with due jobs for a free worker at most as many are read as there are free slots.
-LANES = 40
-PLACE = {"lock_placement": 0, "list_free_workers": WORKERS_AND_HELD, "list_due_jobs": 6 * FREE + 3 * LANES}
+# Of each lane (priority, selector and kind) with due jobs for a free worker at most as many are read as there are free
+# slots. Before that, for each lane, free workers until one fits.
+LANES = 60
+PLACE = {"lock_placement": 0, "list_free_workers": WORKERS_AND_HELD, "list_due_jobs": 9 * FREE + 3 * LANES}
 
 
 @reads(**PLACE, assign_jobs=ASSIGN * FREE)
@@ -155,12 +168,18 @@ async def starting_500_jobs(engine: Engine) -> None:
     assert None not in await asyncio.gather(*(leased.start(lease) for lease in leases[:500]))
 
 
-@reads(transition=TRANSITION, share_dependency_graph=0, lock_dependents=6, release_dependents=20)
+@reads(list_recurring=2, transition=TRANSITION, share_dependency_graph=0, lock_dependents=6, release_dependents=20)
 async def completing_one_job(engine: Engine) -> None:
     assert await engine.leased.complete(lease_of(RUNNING[7]))
 
 
-@reads(transition=TRANSITION, share_dependency_graph=0, lock_dependents=3 * 300, release_dependents=6 * 300)
+@reads(
+    list_recurring=2,
+    transition=TRANSITION,
+    share_dependency_graph=0,
+    lock_dependents=3 * 300,
+    release_dependents=6 * 300,
+)
 async def completing_a_job_that_300_wait_for(engine: Engine) -> None:
     assert await engine.leased.complete(lease_of(AWAITED))
     (row,) = await engine.connection.run(
@@ -170,6 +189,7 @@ async def completing_a_job_that_300_wait_for(engine: Engine) -> None:
 
 
 @reads(
+    list_recurring=2 * 500,
     transition=TRANSITION * 500,
     share_dependency_graph=0,
     lock_dependents=6 * 500,
@@ -180,7 +200,7 @@ async def completing_500_jobs(engine: Engine) -> None:
     assert all(await asyncio.gather(*(leased.complete(lease_of(job_id)) for job_id in RUNNING)))
 
 
-@reads(load_jobs=500, transition=TRANSITION * 500)
+@reads(list_recurring=2 * 500, load_jobs=500, transition=TRANSITION * 500)
 async def failing_500_jobs_of_which_some_are_tried_again(engine: Engine) -> None:
     leased = engine.leased
     errors = [AmpError(ErrorCode.INTERNAL_ERROR, "no", recoverable=job_id % 3 == 0) for job_id in RUNNING]
@@ -204,7 +224,36 @@ async def getting_on_with_a_job(engine: Engine) -> None:
     assert await engine.store.last_progress(RUNNING[3]) == {"end_block": 7}
 
 
+@reads(
+    list_recurring=2 * 3,
+    transition=TRANSITION * 4,
+    share_dependency_graph=0,
+    lock_dependents=18,
+    release_dependents=60,
+    keep_results=8 * 3,
+)
+async def completing_three_jobs_with_results(engine: Engine) -> None:
+    leased, leases = engine.leased, [lease_of(job_id) for job_id in RUNNING[:3]]
+    assert all(await asyncio.gather(*(leased.complete(each, Completed({"n": 1})) for each in leases)))
+
+
+@reads(describe_attempt=6, save_checkpoint=3)
+async def going_on_with_an_attempt(engine: Engine) -> None:
+    attempts = AttemptStore(engine.db)
+    lease = lease_of(RUNNING[3])
+    await attempts.save_checkpoint(lease, [7])
+    assert (await attempts.describe(lease)).checkpoint == [7]
+
+
 # What an operator asks for.
+
+
+@reads(create_job=6, find_created_job=1, set_dependencies=1)
+async def creating_a_job_twice(engine: Engine) -> None:
+    creator = JobCreator(engine.db, notifier=engine.notifier)
+    new = NewJob("noop", {}, "hash", secrets=[[["key"], "value"]], idempotency_key="once")
+    job_id, is_new = await creator.create(new, actor="test")
+    assert (await creator.create(new, actor="test"), is_new) == ((job_id, False), True)
 
 
 @reads(lock_job=1, transition=TRANSITION, list_jobs=LISTED)
@@ -255,20 +304,70 @@ async def deploying_a_job_that_waits_already(engine: Engine) -> None:
     assert (await engine.store.deploy(again, actor="test")).id == job.id
 
 
-@reads(lock_job=1, delete_job=DELETE)
+@reads(lock_job=2, transition=TRANSITION, list_jobs=LISTED)
+async def pausing_one_job_and_resuming_it(engine: Engine) -> None:
+    job_id = DEPENDENT[3]
+    assert (await engine.store.pause(job_id, actor="test")).state is JobState.PAUSED
+    assert (await engine.store.resume(job_id, actor="test")).state is JobState.SCHEDULED
+
+
+@reads(lock_job=2, retry_jobs=RETRY, hasten_retries=4, list_jobs=LISTED)
+async def retrying_one_job_and_having_it_retried_sooner(engine: Engine) -> None:
+    # Those whose number divides by four have retries behind them.
+    job_id = next(job_id for job_id in FAILED if job_id % 4 == 0)
+    assert (await engine.store.retry(job_id, actor="test", delay_seconds=60)).execution_number == 2
+    assert (await engine.store.retry(job_id, actor="test")).lifecycle == "queued"
+
+
+@reads(list_executions=8, count_executions=4)
+async def reading_the_executions_of_a_job(engine: Engine) -> None:
+    history = await engine.store.history(FAILED[0], limit=50)
+    assert (history.total, history.failed, len(history.executions)) == (1, 1, 1)
+
+
+@reads(lock_job=1, remove_jobs=DELETE)
 async def deleting_one_job(engine: Engine) -> None:
     assert await engine.store.delete(FAILED[0], actor="test")
 
 
-@reads(highest_job_id=1, delete_jobs=DELETE * len(FAILED))
+# Of many jobs, chosen and then locked and changed in portions.
+CHOSEN = 6
+
+
+@reads(
+    highest_job_id=1,
+    choose_jobs=CHOSEN * PORTION,
+    lock_jobs=PORTION,
+    remove_jobs=DELETE * PORTION,
+)
 async def deleting_the_jobs_in_a_state_that_few_are_in(engine: Engine) -> None:
     deleted = await engine.store.delete_in_states([JobState.FAILED, JobState.STOPPED], actor="test")
     assert deleted == len(FAILED) + len(STOPPED)
 
 
-@reads(delete_jobs=DELETE * 1000)
+@reads(highest_job_id=1, choose_jobs=CHOSEN * PORTION, lock_jobs=PORTION, remove_jobs=DELETE * PORTION)
 async def deleting_portions_of_the_jobs_in_a_state_that_most_are_in(engine: Engine) -> None:
-    await engine.store._delete_in_state(JobState.COMPLETED, max_id=2_500, actor="test")
+    wanted = JobFilter(states=frozenset({JobState.COMPLETED}), before_id=2_500)
+    assert (await engine.store.change_many(Operation.DELETE, wanted, actor="test")).changed > 2_400
+
+
+@reads(
+    highest_job_id=1,
+    choose_jobs=CHOSEN * PORTION,
+    lock_jobs=PORTION,
+    transition=TRANSITION * PORTION,
+)
+async def pausing_the_jobs_of_a_product_among_all_others(engine: Engine) -> None:
+    ids = [*RUNNING[:200], *DEPENDENT[:400], *FAILED[:100]]
+    await engine.connection.run('UPDATE jobs SET labels = \'{"product": "rare"}\' WHERE id = ANY (%s)', ids)
+    result = await engine.store.change_many(Operation.PAUSE, JobFilter(product="rare"), actor="test")
+    assert (result.matched, result.changed) == (700, 600)
+
+
+@reads(highest_job_id=1, choose_jobs=CHOSEN * PORTION, lock_jobs=PORTION, retry_jobs=RETRY * PORTION)
+async def retrying_all_jobs_that_have_failed(engine: Engine) -> None:
+    wanted = JobFilter(states=frozenset({JobState.FAILED}))
+    assert (await engine.store.change_many(Operation.RETRY, wanted, actor="test")).changed == len(FAILED)
 
 
 @reads(list_events=PAGE, get_event=1)
@@ -332,6 +431,101 @@ async def expiring_jobs(engine: Engine) -> None:
     assert await expire_jobs(engine.db, days=DAYS - 1, actor="test") > 5000
 
 
+# Timetables. Jobs with one are few among all the others.
+
+RECURRING = 1000
+HOURLY = parse_schedule({"every": 3_600_000})
+
+
+async def _jobs_with_timetables(engine: Engine, **columns: str) -> None:
+    """Let the last jobs that wait for their time have timetables, whose next time has come."""
+    values = {"next_run_at": "now() - interval '1 minute'"} | columns
+    changes = "".join(f", {name} = {value}" for name, value in values.items())
+    await engine.connection.run(
+        "UPDATE jobs SET recurring = true, rests = true, execution_count = 0, schedule = jsonb_build_object("
+        "'every_ms', 3600000, 'anchor', now() - interval '1 minute')" + changes + " WHERE id IN ("
+        "SELECT id FROM jobs WHERE state = 'SCHEDULED' AND run_at > now() ORDER BY id DESC LIMIT %s)",
+        RECURRING,
+    )
+
+
+NONE_EXHAUSTED = {"lock_exhausted_timetables": 2}
+
+
+@reads(lock_due_timetables=2 * 500, lock_queued_timetables=2, fire_jobs=30 * 500, **NONE_EXHAUSTED)
+async def firing_500_jobs(engine: Engine) -> None:
+    await _jobs_with_timetables(engine)
+    assert len((await fire_due_jobs(engine.db, actor="test")).begun) == 500
+
+
+# Nothing is known of such jobs in this transaction: it may be by the index of all of them that none is found.
+@reads(
+    lock_due_timetables=RECURRING,
+    lock_queued_timetables=2 * 500,
+    first_queued_firings=3 * 500,
+    fire_jobs=30 * 500,
+    lock_exhausted_timetables=2,
+)
+async def firing_500_times_that_have_waited(engine: Engine) -> None:
+    await _jobs_with_timetables(engine, next_run_at="now() + interval '1 hour'", queued_firings="1")
+    await engine.connection.run(
+        "INSERT INTO job_firings (job_id, fire_time, outcome, last_time)"
+        " SELECT id, now(), 'QUEUED', now() FROM jobs WHERE recurring"
+    )
+    assert len((await fire_due_jobs(engine.db, actor="test")).begun) == 500
+
+
+@reads(lock_due_timetables=2, lock_queued_timetables=2, seconds_to_next_firing=1, **NONE_EXHAUSTED)
+async def looking_at_timetables_when_nothing_is_due(engine: Engine) -> None:
+    assert (await fire_due_jobs(engine.db, actor="test")).looked_at == 0
+    assert await seconds_to_next_firing(engine.db) is None
+
+
+@reads(
+    lock_due_timetables=RECURRING,
+    lock_queued_timetables=2,
+    lock_exhausted_timetables=2 * 500,
+    share_dependency_graph=0,
+    transition=TRANSITION * 500,
+    lock_dependents=6 * 500,
+)
+async def ending_500_jobs_whose_timetable_is_over(engine: Engine) -> None:
+    await _jobs_with_timetables(engine, next_run_at="NULL")
+    assert len((await fire_due_jobs(engine.db, actor="test")).ended) == 500
+
+
+@reads(list_recurring=2 * 3, share_dependency_graph=0, lock_ended_executions=3, transition=TRANSITION * 4)
+async def completing_executions_of_timetables(engine: Engine) -> None:
+    await engine.connection.run(
+        "UPDATE jobs SET recurring = true, schedule = '{}', next_run_at = now() + interval '1 h' WHERE id = ANY (%s)",
+        [*RUNNING[:3]],
+    )
+    leased = engine.leased
+    assert all(await asyncio.gather(*(leased.complete(lease_of(job_id)) for job_id in RUNNING[:3])))
+
+
+@reads(read_clock=0, insert_job=4, set_dependencies=1, list_jobs=LISTED)
+async def deploying_a_job_with_a_timetable(engine: Engine) -> None:
+    job = await engine.store.deploy(Deployment("noop", "new", {}, schedule=HOURLY), actor="test")
+    assert job.recurring
+
+
+@reads(lock_timetable=1, set_timetable=3)
+async def rescheduling_a_job(engine: Engine) -> None:
+    await _jobs_with_timetables(engine)
+    (row,) = await engine.connection.run("SELECT max(id) AS id FROM jobs WHERE recurring")
+    await TimetableStore(engine.db, notifier=engine.notifier).reschedule(row["id"], {"every": 5000}, actor="test")
+
+
+@reads(lock_retention=0, expire_firings=6 * 1000)
+async def expiring_fire_times(engine: Engine) -> None:
+    await engine.connection.run(
+        "INSERT INTO job_firings (job_id, fire_time, outcome, last_time, created_at) SELECT 1, at, 'FIRED', at, at"
+        " FROM (SELECT now() - make_interval(hours => n) AS at FROM generate_series(1, 5000) AS n) AS given"
+    )
+    assert await expire_firings(engine.db, days=4000 / 24) == 1000
+
+
 # Lists of jobs.
 
 FEW = frozenset({JobState.FAILED, JobState.RUNNING, JobState.STOPPING})
@@ -357,6 +551,11 @@ LISTS: dict[str, tuple[JobFilter, int]] = {
     "of an old dataset": (JobFilter(**OF_OLD_DATASET), OLD + LISTED),
     "of an old dataset, active": (JobFilter(**OF_OLD_DATASET, states=ACTIVE_STATES), 5 * OLD + LISTED),
     "of an old dataset, terminal": (JobFilter(**OF_OLD_DATASET, states=TERMINAL_STATES), 3 * OLD + LISTED),
+    "of some ids, failed": (JobFilter(job_ids=tuple(FAILED), states=frozenset({JobState.FAILED})), 5 * len(FAILED)),
+    "of a product": (JobFilter(product="none"), 4),
+    "of a product, active": (JobFilter(product="none", states=ACTIVE_STATES), 4),
+    "with a timetable": (JobFilter(recurring=True), 4),
+    "with a timetable, active": (JobFilter(recurring=True, states=ACTIVE_STATES), 4),
     "that a worker has": (JobFilter(worker_id="worker-07", states=ACTIVE_STATES), LISTED),
 }
 
@@ -381,4 +580,6 @@ SESSION = {
     "retire_worker": WORKERS,
 }
 # They read no table; or they are parts of list_jobs.
-NOT_GUARDED = {"notify", "newest_jobs", "newest_jobs_in_states", "newest_jobs_of_worker"}
+NOT_GUARDED = {"notify", "newest_jobs", "newest_jobs_in_states", "newest_jobs_of_worker", "newest_jobs_of_product"}
+# What counts jobs by any filter may read all of them.
+NOT_GUARDED |= {"job_statistics"}

@@ -19,6 +19,7 @@ from ampd.chain.tables import TABLES
 from ampd.data_store import CompactionStore, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, Provider, ProviderStore, generate_manifest
 from ampd.extraction import (
+    CompactionHandler,
     CompactionSettings,
     ExtractionHandler,
     ExtractionSettings,
@@ -32,7 +33,7 @@ from ampd.extraction import (
 )
 from ampd.extraction.collected import Collected
 from ampd.extraction.sources import open_source
-from ampd.jobs import Deployment, Job, JobState, JobStore, LeasedJobs, WorkerIdentity
+from ampd.jobs import AttemptStore, Deployment, Job, JobState, JobStore, LeasedJobs, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.replay_node import ForkingNode, RecordedBlock, ReplayChain, build_chain, fork_chain, read_recorded_blocks
@@ -139,7 +140,10 @@ class Tip:
         node = WorkerNode(
             self.db,
             worker,
-            {"extraction": ExtractionHandler(parts, opened, held, leased)},
+            {
+                "extraction": ExtractionHandler(parts, opened, held, leased),
+                "compaction": CompactionHandler(parts, held, AttemptStore(self.db), leased),
+            },
             leased,
             WorkerSettings(heartbeat=HeartbeatSettings(0.2, 5.0), slots=slots),
             info={},

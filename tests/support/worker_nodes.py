@@ -112,6 +112,7 @@ async def worker_node(
     name: str,
     handler: JobHandler,
     *,
+    kind: str = KIND,
     slots: int = 4,
     drain_timeout_seconds: float = 5.0,
     retry_policy: RetryPolicy | None = None,
@@ -128,7 +129,7 @@ async def worker_node(
             drain_timeout_seconds=drain_timeout_seconds,
         )
         leased_jobs = LeasedJobs(db, retry_policy=retry_policy, notifier=notifier)
-        handlers: dict[str, Any] = {KIND: handler}
+        handlers: dict[str, Any] = {kind: handler}
         node = WorkerNode(db, identity, handlers, leased_jobs, settings, info={}, notifier=notifier)
         task = asyncio.create_task(node.run(stop))
         try:

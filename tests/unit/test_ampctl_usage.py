@@ -18,6 +18,9 @@ NOUNS = {
     "provider": {"register", "list", "inspect", "rm"},
     "dataset": {"register", "deploy", "list", "inspect", "versions", "manifest", "jobs"},
     "job": {"list", "inspect", "progress", "events", "stop", "rm", "prune"},
+    "webhook": {
+        *("list", "create", "inspect", "rm", "enable", "disable", "rotate", "test", "deliveries", "replay"),
+    },
     "worker": {"list", "inspect"},
 }
 

@@ -321,6 +321,7 @@ def test_addresses_are_split_into_host_and_port() -> None:
 def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"url": URL, "auto_migrate": "false", "compression": "gzip", "admin_api_addr": "[::]:1"}
     words |= {"endpoint": "https://x", "path_style": "false", "allow_http": "true", "compaction": "false"}
+    words["allowed_networks"] = "10.0.0.0/8,fd00::/8"
     numbers = {"heartbeat_interval_secs": "3"}
     given: dict[tuple[str, ...], str] = {}
     for key in KEYS:
@@ -329,5 +330,27 @@ def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) 
     config = load_config()
     for key, text in given.items():
         value = getattr(getattr(config, key[0]), key[1]) if len(key) > 1 else getattr(config, key[0])
+        value = ",".join(value) if isinstance(value, tuple) else value
         shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
         assert shown == text, key
+
+
+@pytest.mark.parametrize(
+    "text", ['["10.0.0.0/8", "127.0.0.0/8"]', "10.0.0.0/8, 127.0.0.0/8", "10.0.0.0/8,127.0.0.0/8,"]
+)
+def test_a_list_can_be_given_by_environment_with_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AMP_CONFIG_WEBHOOKS__ALLOWED_NETWORKS", text)
+    assert load_config().webhooks.allowed_networks == ("10.0.0.0/8", "127.0.0.0/8")
+
+
+@pytest.mark.parametrize("text", ["everything", "10.1.2.3/8", "[1", "[1]", "10.0.0.0/8 127.0.0.0/8"])
+def test_what_is_no_network_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AMP_CONFIG_WEBHOOKS__ALLOWED_NETWORKS", text)
+    with pytest.raises(AmpError, match=r"webhooks\.allowed_networks"):
+        load_config()
+
+
+def test_networks_can_be_given_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n')
+    assert load_config(file).webhooks.allowed_networks == ("127.0.0.0/8",)

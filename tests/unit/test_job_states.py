@@ -6,33 +6,42 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.states import (
     ACTIVE_STATES,
     HELD_STATES,
+    STOP_STATES,
     TERMINAL_STATES,
     TRANSITIONS,
     JobState,
+    StopIntent,
     Transition,
     lifecycle,
     parse_states,
-    targets,
+    sources,
 )
 
 
-def test_terminal_states_are_left_only_by_a_new_deploy() -> None:
-    leaving = {transition for state, transition in TRANSITIONS if state in TERMINAL_STATES}
-    assert leaving == {Transition.DEPLOY}
+def test_terminal_states_are_left_only_by_a_new_deploy_or_a_retry_of_what_has_not_completed() -> None:
+    leaving = {(source.state, transition) for source, transition in TRANSITIONS if source.state in TERMINAL_STATES}
+    again = {(state, Transition.DEPLOY) for state in TERMINAL_STATES}
+    tried_again = {(state, Transition.RETRY_BY_OPERATOR) for state in (JobState.STOPPED, JobState.FAILED)}
+    assert leaving == again | tried_again
 
 
 def test_every_state_that_a_worker_holds_has_a_way_out_when_the_worker_dies() -> None:
-    assert set(targets(Transition.LOSE_WORKER)) == HELD_STATES
+    assert set(sources(Transition.LOSE_WORKER)) == HELD_STATES
 
 
-def test_a_stop_never_leads_back_to_work() -> None:
-    for state in (JobState.STOP_REQUESTED, JobState.STOPPING):
-        reached = {target for (source, _), target in TRANSITIONS.items() if source is state}
-        assert reached <= {JobState.STOPPING} | TERMINAL_STATES
+def test_a_stop_that_is_to_end_a_job_leads_to_its_end_and_one_that_pauses_it_not_back_to_work() -> None:
+    for intent, ends in ((StopIntent.STOP, TERMINAL_STATES), (StopIntent.PAUSE, TERMINAL_STATES | {JobState.PAUSED})):
+        reached = {target.state for (source, _), target in TRANSITIONS.items() if source.intent is intent}
+        assert reached - STOP_STATES <= ends
 
 
-def test_every_transition_enters_another_state() -> None:
-    assert all(source is not target for (source, _), target in TRANSITIONS.items())
+def test_a_job_has_an_intent_exactly_while_it_is_being_stopped() -> None:
+    standings = {standing for (source, _), target in TRANSITIONS.items() for standing in (source, target)}
+    assert all((standing.intent is not None) == (standing.state in STOP_STATES) for standing in standings)
+
+
+def test_every_transition_changes_where_a_job_stands() -> None:
+    assert all(source != target for (source, _), target in TRANSITIONS.items())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,18 @@ from fastapi.openapi.utils import get_openapi
 
 from ampd.admin_api.errors import install_error_handlers
 from ampd.admin_api.middleware import RequestGuard
-from ampd.admin_api.routes import datasets, health, jobs, manifests, providers, workers
+from ampd.admin_api.routes import (
+    datasets,
+    health,
+    job_creation,
+    job_operations,
+    jobs,
+    manifests,
+    providers,
+    timetable,
+    webhooks,
+    workers,
+)
 from ampd.admin_api.services import Services
 
 _TITLE = "ampd Admin API"
@@ -40,7 +51,8 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for noun in (health, jobs, workers, datasets, manifests, providers):
+    nouns = (health, job_creation, job_operations, jobs, timetable, workers, datasets, manifests, providers, webhooks)
+    for noun in nouns:
         app.include_router(noun.router)
     install_error_handlers(app)
     app.add_middleware(RequestGuard)

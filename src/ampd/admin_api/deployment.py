@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.requests import MAX_INT64, DeployRequest, RetryRequest, VerifyRequest
+from ampd.admin_api.requests import DeployRequest, RetryRequest, VerifyRequest
+from ampd.admin_api.strict import MAX_INT64
 from ampd.chain.sampling import VerifyMode
 from ampd.datasets import DatasetStore, EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
@@ -15,6 +17,9 @@ from ampd.jobs import Dependency, Deployment, RetryPolicy
 
 EXTRACTION_KIND: Final = "extraction"
 VERIFICATION_KIND: Final = "verification"
+COMPACTION_KIND: Final = "compaction"
+# Their inputs name a dataset.
+DATASET_KINDS: Final = frozenset({EXTRACTION_KIND, VERIFICATION_KIND, COMPACTION_KIND})
 # How the dataset was named by the deploy: its version, or else the revision that was given.
 VERSION_LABEL: Final = "dataset_version"
 _MATERIALIZE_RAW: Final = "materialize-raw"
@@ -27,12 +32,12 @@ def extraction_key(namespace: str, name: str, manifest_hash: str) -> str:
     return sha256(f"{_MATERIALIZE_RAW}:{namespace}/{name}@{manifest_hash}".encode()).hexdigest()
 
 
-async def dependencies_of(datasets: DatasetStore, request: DeployRequest) -> tuple[Dependency, ...]:
-    """Return what ``request`` makes the job wait for, each once.
+async def dependencies_of(datasets: DatasetStore, depends_on: Sequence[str | int]) -> tuple[Dependency, ...]:
+    """Return what a request makes the job wait for, each once.
 
     :raises AmpError: INVALID_BODY for a reference that does not parse, or names no dataset.
     """
-    found = [await _dependency(datasets, named) for named in request.depends_on]
+    found = [await _dependency(datasets, named) for named in depends_on]
     return tuple({each.reference: each for each in found}.values())
 
 
@@ -83,8 +88,9 @@ def extraction_deployment(
         worker_selector=request.worker_id,
         priority=request.priority,
         retries=request.retries,
-        retry_policy=None if request.retry is None else _retry_policy(request.retry),
+        retry_policy=None if request.retry is None else retry_policy_of(request.retry),
         depends_on=depends_on,
+        schedule=None if request.schedule is None else request.schedule.parse(),
     )
 
 
@@ -121,7 +127,8 @@ def verification_deployment(dataset: ResolvedDataset, manifest: EvmRpcManifest, 
     )
 
 
-def _retry_policy(request: RetryRequest) -> RetryPolicy:
+def retry_policy_of(request: RetryRequest) -> RetryPolicy:
+    """Return the retry policy that a request asks for."""
     return RetryPolicy(
         initial_delay=float(request.initial_delay_secs),
         multiplier=float(request.multiplier),

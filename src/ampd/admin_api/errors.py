@@ -35,7 +35,11 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.UNKNOWN_JOB_KIND,
+        ErrorCode.INVALID_JOB_INPUT,
         ErrorCode.DEPENDENCY_NOT_FOUND,
+        ErrorCode.INVALID_SCHEDULE,
+        ErrorCode.INVALID_WEBHOOK_ID,
+        ErrorCode.INVALID_WEBHOOK,
     ),
     403: (ErrorCode.CROSS_ORIGIN_REFUSED,),
     404: (
@@ -46,9 +50,18 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.MANIFEST_NOT_FOUND,
         ErrorCode.DATASET_NOT_FOUND,
         ErrorCode.PROVIDER_NOT_FOUND,
+        ErrorCode.WEBHOOK_NOT_FOUND,
+        ErrorCode.DELIVERY_NOT_FOUND,
     ),
     405: (ErrorCode.METHOD_NOT_ALLOWED,),
-    409: (ErrorCode.JOB_CONFLICT, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.DEPENDENCY_CYCLE),
+    409: (
+        ErrorCode.JOB_CONFLICT,
+        ErrorCode.ACTIVE_JOB_CONFLICT,
+        ErrorCode.DEPENDENCY_CYCLE,
+        ErrorCode.IDEMPOTENCY_KEY_REUSED,
+        ErrorCode.WEBHOOK_CONFLICT,
+        ErrorCode.WEBHOOK_DISABLED,
+    ),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
     503: (ErrorCode.METADATA_DB_UNREACHABLE,),
 }
@@ -60,6 +73,7 @@ _PATH_CODES: Final = {
     "jobs": ErrorCode.INVALID_JOB_ID,
     "workers": ErrorCode.INVALID_WORKER_ID,
     "providers": ErrorCode.INVALID_PROVIDER_NAME,
+    "webhooks": ErrorCode.INVALID_WEBHOOK_ID,
 }
 # What a bad body is called, by the route; elsewhere INVALID_BODY.
 _BODY_CODES: Final = {

@@ -1,4 +1,6 @@
-"""Bodies of answers, as the specification shows them. Timestamps are text: RFC 3339, UTC, ``Z``, whole seconds."""
+"""Bodies of answers, as the specification shows them; those about jobs are in job_models.py. Timestamps are text: RFC
+3339, UTC, ``Z``, whole seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,131 +8,26 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ampd.jobs import JobState
+HASH = "cb2f6c5d8e21c6b1b43e0c0a0fd0fd1b1f8d4dbd2a7a7c5e6b1f0c9d8e7f6a5b"
+INSTANT = "2026-03-04T10:00:00Z"
+LATER = "2026-03-04T11:30:00Z"
 
-_HASH = "cb2f6c5d8e21c6b1b43e0c0a0fd0fd1b1f8d4dbd2a7a7c5e6b1f0c9d8e7f6a5b"
-_INSTANT = "2026-03-04T10:00:00Z"
-_LATER = "2026-03-04T11:30:00Z"
-
-Timestamp = Annotated[str, Field(examples=[_INSTANT], json_schema_extra={"format": "date-time"})]
+Timestamp = Annotated[str, Field(examples=[INSTANT], json_schema_extra={"format": "date-time"})]
 JsonObject = dict[str, Any]
 
 
-def _example(example: JsonObject) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [example]})
+def example(value: JsonObject) -> ConfigDict:
+    """Return the model settings that show ``value`` as an example."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
 
 
 class ErrorBody(BaseModel):
     """Every error: a code for programs, a message for people."""
 
-    model_config = _example({"error_code": "JOB_NOT_FOUND", "error_message": "job '99' not found"})
+    model_config = example({"error_code": "JOB_NOT_FOUND", "error_message": "job '99' not found"})
 
     error_code: str
     error_message: str
-
-
-class JobDataset(BaseModel):
-    """The dataset that a job extracts. ``version`` is its semantic version, or else the revision that was deployed."""
-
-    namespace: str
-    name: str
-    version: str
-
-
-_JOB_EXAMPLE: JsonObject = {
-    "id": 12345,
-    "status": "RUNNING",
-    "lifecycle": "running",
-    "kind": "extraction",
-    "dataset": {"namespace": "ethereum", "name": "mainnet", "version": "1.0.0"},
-    "manifest_hash": _HASH,
-    "worker_id": "worker-01",
-    "node_id": "worker-01",
-    "descriptor": {
-        "kind": "materialize-raw",
-        "end_block": None,
-        "max_writers": 1,
-        "dataset_namespace": "ethereum",
-        "dataset_name": "mainnet",
-        "manifest_hash": _HASH,
-        "verify": "sample",
-    },
-    "end_block": None,
-    "parallelism": 1,
-    "priority": 0,
-    "run_at": _INSTANT,
-    "labels": {"dataset_version": "1.0.0"},
-    "execution_number": 1,
-    "retries": None,
-    "retry_count": 0,
-    "last_error": None,
-    "depends_on": [{"reference": "ethereum/base@1.0.0", "job_id": 12001, "status": "COMPLETED"}],
-    "waiting_for": None,
-    "created_at": _INSTANT,
-    "updated_at": _LATER,
-}
-
-
-class DependencyBody(BaseModel):
-    """What a job waits for before it runs. ``status`` is null while, or since, there is no such job."""
-
-    reference: str
-    job_id: int | None
-    status: str | None
-
-
-class JobBody(BaseModel):
-    """A job. While no worker has it ``worker_id`` is null and ``node_id`` an empty text, for clients that want text."""
-
-    model_config = _example(_JOB_EXAMPLE)
-
-    id: int
-    status: str = Field(description=", ".join(JobState))
-    lifecycle: str = Field(description="scheduled, queued, running, paused, completed, cancelled or failed")
-    kind: str
-    dataset: JobDataset | None
-    manifest_hash: str | None
-    worker_id: str | None
-    node_id: str
-    descriptor: JsonObject
-    end_block: str | None
-    parallelism: int
-    priority: int
-    run_at: Timestamp
-    labels: dict[str, str]
-    execution_number: int = Field(description="how often it was deployed; a history numbers its entries by it")
-    retries: int | None = Field(description="how often a failure is tried again; null: without limit")
-    retry_count: int
-    last_error: JsonObject | None
-    depends_on: list[DependencyBody]
-    waiting_for: str | None = Field(
-        description="why a SCHEDULED job waits: dependency, failed_dependency, run_at, retry, worker, slot or start"
-    )
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class DatasetJobBody(JobBody):
-    """A job of a dataset, with the names of the tables that it writes."""
-
-    model_config = _example(_JOB_EXAMPLE | {"tables": ["blocks", "transactions", "logs"]})
-
-    tables: list[str]
-
-
-class JobListBody(BaseModel):
-    """One page of jobs, the newest first. ``next_cursor`` is there only when there is a next page."""
-
-    model_config = _example({"jobs": [_JOB_EXAMPLE], "next_cursor": 12345})
-
-    jobs: list[JobBody]
-    next_cursor: int = 0
-
-
-class DatasetJobListBody(BaseModel):
-    """All jobs of a dataset's revision, the newest first."""
-
-    jobs: list[DatasetJobBody]
 
 
 class TableProgressBody(BaseModel):
@@ -175,7 +72,7 @@ class NotCheckedBody(BaseModel):
 class VerificationBody(BaseModel):
     """What a verification has found in the blocks before ``next_block``."""
 
-    model_config = _example(
+    model_config = example(
         {
             "start_block": 17686110,
             "end_block": 17686132,
@@ -207,10 +104,11 @@ class VerificationBody(BaseModel):
 class ProgressBody(BaseModel):
     """How far a job is. ``detail`` repeats ``last_error`` for a FAILED job and is absent otherwise.
 
-    ``verification`` is there for jobs of that kind, once they have begun.
+    ``verification`` is there for jobs of that kind, once they have begun. ``progress`` is there for all kinds but
+    extraction and verification: what their handler said last, in its own words.
     """
 
-    model_config = _example(_PROGRESS_EXAMPLE)
+    model_config = example(_PROGRESS_EXAMPLE)
 
     job_id: int
     job_status: str
@@ -223,16 +121,17 @@ class ProgressBody(BaseModel):
     last_error: JsonObject | None
     detail: JsonObject | None = None
     verification: VerificationBody | None = None
+    progress: JsonObject | None = None
 
 
 class JobEventBody(BaseModel):
     """One entry of a job's history. ``node_id`` is an empty text when no worker had part in it."""
 
-    model_config = _example(
+    model_config = example(
         {
             "id": 7,
             "job_id": 42,
-            "created_at": _INSTANT,
+            "created_at": INSTANT,
             "event_type": "RUNNING",
             "node_id": "worker-01",
             "actor": "worker-01",
@@ -275,7 +174,7 @@ class WorkerInfoBody(BaseModel):
 class WorkerBody(BaseModel):
     """A worker. ``live``: its last heartbeat is younger than a lease. ``draining``: it gets no new work."""
 
-    model_config = _example(
+    model_config = example(
         {
             "node_id": "worker-01",
             "live": True,
@@ -285,12 +184,13 @@ class WorkerBody(BaseModel):
             "info": {
                 "version": "0.1.0",
                 "commit_sha": "8b065bde9c1a2f3e4d5c6b7a8e9f0a1b2c3d4e5f",
-                "commit_timestamp": _INSTANT,
-                "build_date": _INSTANT,
+                "commit_timestamp": INSTANT,
+                "build_date": INSTANT,
             },
-            "created_at": _INSTANT,
-            "registered_at": _INSTANT,
-            "heartbeat_at": _LATER,
+            "created_at": INSTANT,
+            "registered_at": INSTANT,
+            "heartbeat_at": LATER,
+            "kinds": ["compaction", "extraction", "http", "verification"],
         }
     )
 
@@ -303,6 +203,7 @@ class WorkerBody(BaseModel):
     created_at: Timestamp
     registered_at: Timestamp
     heartbeat_at: Timestamp
+    kinds: list[str] = Field(description="the kinds of jobs that it runs; empty for a worker that does not say")
 
 
 class WorkerListBody(BaseModel):
@@ -314,7 +215,7 @@ class WorkerListBody(BaseModel):
 class DatasetSummaryBody(BaseModel):
     """A dataset and its semantic versions, the highest first. ``latest_version`` is absent when there is none."""
 
-    model_config = _example(
+    model_config = example(
         {"namespace": "ethereum", "name": "mainnet", "latest_version": "1.10.0", "versions": ["1.10.0", "1.9.0"]}
     )
 
@@ -384,7 +285,7 @@ class DatasetVersionsBody(BaseModel):
 class DeployedBody(BaseModel):
     """The job that a deploy has started, or found at work with the same options."""
 
-    model_config = _example({"job_id": 42})
+    model_config = example({"job_id": 42})
 
     job_id: int
 
@@ -392,7 +293,7 @@ class DeployedBody(BaseModel):
 class ManifestHashBody(BaseModel):
     """A registered manifest: the SHA-256 of its canonical JSON."""
 
-    model_config = _example({"hash": _HASH})
+    model_config = example({"hash": HASH})
 
     hash: str
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Final
 
-from ampd.admin_api.deployment import VERSION_LABEL
-from ampd.admin_api.models import (
+from ampd.admin_api.deployment import DATASET_KINDS, VERSION_LABEL
+from ampd.admin_api.job_models import (
+    AttemptBody,
+    BulkBody,
     DatasetJobBody,
+    DependencyBody,
+    ExecutionBody,
+    JobBody,
+    JobDataset,
+    JobHistoryBody,
+    JobStatsBody,
+)
+from ampd.admin_api.models import (
     DatasetRevisionBody,
     DatasetSummaryBody,
     DatasetVersionBody,
     DatasetVersionsBody,
-    DependencyBody,
-    JobBody,
-    JobDataset,
     JobEventBody,
     ProgressBody,
     ProviderBody,
@@ -24,7 +32,7 @@ from ampd.admin_api.models import (
     WorkerBody,
     WorkerInfoBody,
 )
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.timestamps import both_forms, milliseconds, rfc3339
 from ampd.data_store import ProgressSummary, TableProgress
 from ampd.datasets import (
     DatasetSummary,
@@ -35,7 +43,20 @@ from ampd.datasets import (
     ResolvedDataset,
     redacted,
 )
-from ampd.jobs import Job, JobEvent, JobState, Worker
+from ampd.jobs import (
+    BulkResult,
+    Execution,
+    ExecutionAttempt,
+    Job,
+    JobEvent,
+    JobHistory,
+    JobState,
+    JobStatistics,
+    Schedule,
+    Worker,
+    lifecycle,
+    to_request,
+)
 
 MAX_GAPS: Final = 100
 
@@ -51,32 +72,72 @@ def dataset_job_body(job: Job, tables: list[str]) -> DatasetJobBody:
 
 
 def _job_fields(job: Job) -> dict[str, Any]:
+    # Inputs of other kinds may use the same words for something else.
+    of_dataset = job.input if job.kind in DATASET_KINDS else {}
     return {
         "id": job.id,
         "status": str(job.state),
         "lifecycle": job.lifecycle,
         "kind": job.kind,
-        "dataset": _dataset_of(job),
-        "manifest_hash": job.input.get("manifest_hash"),
+        "namespace": job.kind,
+        "product": job.labels.get("product"),
+        "env": job.labels.get("env"),
+        "dataset": _dataset_of(job) if of_dataset else None,
+        "manifest_hash": of_dataset.get("manifest_hash"),
         "worker_id": job.worker_id,
         "node_id": job.worker_id or "",
+        "input": job.input,
         "descriptor": job.input,
-        "end_block": job.input.get("end_block"),
-        "parallelism": job.input.get("max_writers", 1),
+        "end_block": of_dataset.get("end_block"),
+        "parallelism": of_dataset.get("max_writers", 1),
         "priority": job.priority,
         "run_at": rfc3339(job.run_at),
+        **both_forms("scheduled_at", job.run_at),
+        **both_forms("started_at", job.started_at),
+        **both_forms("completed_at", job.ended_at),
+        **_timetable_fields(job),
         "labels": job.labels,
         "execution_number": job.execution_number,
+        "result": job.result,
         "retries": job.retries,
         "retry_count": job.retry_count,
+        "total_retries": job.total_retries,
         "last_error": job.last_error,
         "depends_on": [
             DependencyBody(reference=each.reference, job_id=each.job_id, status=each.status) for each in job.depends_on
         ],
         "waiting_for": job.waiting_for,
-        "created_at": rfc3339(job.created_at),
-        "updated_at": rfc3339(job.updated_at),
+        "stop_intent": job.stop_intent,
+        "stop_reason": job.stop_reason,
+        **both_forms("created_at", job.created_at),
+        **both_forms("updated_at", job.updated_at),
     }
+
+
+def _timetable_fields(job: Job) -> dict[str, Any]:
+    schedule = job.schedule or Schedule()
+    has_begun = job.started_at is not None
+    once = job.execution_number if has_begun else job.execution_number - 1
+    return {
+        "recurring": job.recurring,
+        "cron": schedule.cron,
+        "tz": schedule.tz if schedule.cron else None,
+        "every_ms": schedule.every_ms,
+        **both_forms("next_run_at", job.next_run_at),
+        "execution_count": once if job.execution_count is None else job.execution_count,
+        "limit": schedule.limit,
+        **both_forms("end_date", schedule.end_date),
+        "schedule": None if job.schedule is None else schedule_body(job.schedule),
+    }
+
+
+def schedule_body(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule as it may be asked for: what is not at its default, times in milliseconds."""
+    asked = to_request(schedule)
+    for name in ("start_at", "end_date"):
+        if name in asked:
+            asked[name] = milliseconds(getattr(schedule, name))
+    return asked
 
 
 def _dataset_of(job: Job) -> JobDataset | None:
@@ -88,6 +149,62 @@ def _dataset_of(job: Job) -> JobDataset | None:
         name=job_input["dataset_name"],
         version=job.labels[VERSION_LABEL],
     )
+
+
+def bulk_body(result: BulkResult, *, dry_run: bool) -> BulkBody:
+    """Return what an operation on many jobs has done."""
+    return BulkBody(
+        matched=result.matched,
+        changed=result.changed,
+        skipped=result.skipped,
+        count=result.changed,
+        dry_run=dry_run,
+    )
+
+
+def history_body(job: Job, history: JobHistory) -> JobHistoryBody:
+    """Return the executions of a job."""
+    return JobHistoryBody(
+        job_id=job.id,
+        total_executions=history.total,
+        successful_executions=history.successful,
+        failed_executions=history.failed,
+        executions=[_execution_body(job, each) for each in history.executions],
+    )
+
+
+def _execution_body(job: Job, execution: Execution) -> ExecutionBody:
+    started, finished = execution.started_at, execution.finished_at
+    # An execution that has not ended is the one that the job is at.
+    status = job.lifecycle if execution.outcome is None else lifecycle(JobState(execution.outcome), due=True)
+    return ExecutionBody(
+        number=execution.number,
+        **both_forms("started_at", started),
+        **both_forms("completed_at", finished),
+        duration_ms=milliseconds(finished) - milliseconds(started) if started and finished else None,
+        status=status,
+        error=None if execution.error is None else execution.error.get("error_message"),
+        error_detail=execution.error,
+        result=execution.result,
+        attempt_count=execution.attempt_count,
+        attempts=[_attempt_body(each) for each in execution.attempts],
+    )
+
+
+def _attempt_body(attempt: ExecutionAttempt) -> AttemptBody:
+    return AttemptBody(
+        number=attempt.number,
+        worker_id=attempt.worker_id,
+        **both_forms("started_at", attempt.started_at),
+        **both_forms("completed_at", attempt.finished_at),
+        outcome=attempt.outcome,
+        error=attempt.error,
+    )
+
+
+def stats_body(statistics: JobStatistics) -> JobStatsBody:
+    """Return how many jobs stand where."""
+    return JobStatsBody(**asdict(statistics), success_rate=statistics.success_rate)
 
 
 def progress_body(job: Job, tables: dict[str, TableProgress], summary: ProgressSummary) -> ProgressBody:
@@ -114,6 +231,13 @@ def verification_progress_body(job: Job, report: dict[str, Any]) -> ProgressBody
     body = progress_body(job, {}, ProgressSummary(report.get("end_block"), rate, round(left / rate) if rate else None))
     if report:
         body.verification = VerificationBody.model_validate(report)
+    return body
+
+
+def own_progress_body(job: Job, said: dict[str, Any]) -> ProgressBody:
+    """Return what the handler of a job of any other kind has said of its progress, in its own words."""
+    body = progress_body(job, {}, ProgressSummary(None, None, None))
+    body.progress = said
     return body
 
 
@@ -156,6 +280,7 @@ def worker_body(worker: Worker) -> WorkerBody:
         created_at=rfc3339(worker.created_at),
         registered_at=rfc3339(worker.registered_at),
         heartbeat_at=rfc3339(worker.heartbeat_at),
+        kinds=worker.kinds,
     )
 
 

@@ -1,15 +1,15 @@
-"""Bodies and parameters of requests. A key that nobody knows is refused: it is a typing error more often than not."""
+"""Bodies and parameters of requests; those for lists of jobs and operations on them are in job_requests.py. A key that
+nobody knows is refused: it is a typing error more often than not.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,11 +21,12 @@ from pydantic import (
     model_validator,
 )
 
+from ampd.admin_api.schedule_requests import ScheduleRequest
+from ampd.admin_api.strict import MAX_INT64, Strict, refuse_strange_values
 from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
 from ampd.errors import AmpError
 from ampd.jobs import validate_node_id
 
-MAX_INT64 = 2**63 - 1
 MAX_INT32 = 2**31 - 1
 MAX_WRITERS = 2**16 - 1
 DEFAULT_LIMIT = 50
@@ -38,84 +39,14 @@ NodeId = Annotated[str, Path(alias="id", description="id of a worker")]
 EventId = Annotated[int, Path(ge=1, le=MAX_INT64, description="id of an event")]
 
 
-def refuse_strange_values(value: Any) -> Any:
-    """Refuse what JSON texts can carry but neither TOML nor PostgreSQL can keep."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            refuse_strange_values(key)
-            refuse_strange_values(item)
-    elif isinstance(value, list):
-        for item in value:
-            refuse_strange_values(item)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("NaN and Infinity are not JSON numbers")
-    elif isinstance(value, int) and abs(value) > MAX_INT64:
-        raise ValueError("a number is beyond 64 bits")
-    elif isinstance(value, str) and re.search("[\x00\ud800-\udfff]", value):
-        raise ValueError("a text holds a NUL or half of a surrogate pair")
-    return value
-
-
 JsonBody = Annotated[dict[str, Any], AfterValidator(refuse_strange_values)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_keys(cls, data: Any) -> Any:
-        unknown = sorted(set(data) - set(cls.model_fields)) if isinstance(data, dict) else []
-        if unknown:
-            known = ", ".join(cls.model_fields)
-            raise ValueError(f"unknown {', '.join(map(repr, unknown))}; known are {known}")
-        return refuse_strange_values(data)
-
-
-def _no_number(value: Any) -> Any:
-    """Refuse numbers, which would be taken for seconds or milliseconds of an epoch."""
-    if not isinstance(value, str) or re.fullmatch(r"[-+]?[0-9.]+", value.strip()):
-        raise ValueError("want a moment such as 2026-03-04T10:00:00Z")
-    return value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
-
-
-class JobListQuery(_Strict):
-    """Query parameters of GET /jobs. The range of ``limit`` is checked by the route: it has codes of its own."""
-
-    limit: int = Field(default=DEFAULT_LIMIT, description=f"how many jobs at most, 1 to {MAX_LIMIT}")
-    last_job_id: int | None = Field(default=None, ge=1, le=MAX_INT64, description="the next_cursor of the page before")
-    status: str = Field(
-        default="active",
-        description="active, terminal, all, or states with commas between; any case; error and failed both mean FAILED",
-    )
-    kind: str | None = Field(default=None, description="only jobs of this kind, for example extraction")
-    dataset: str | None = Field(default=None, description="only jobs of this dataset: namespace/name")
-    worker_id: str | None = Field(default=None, description="only jobs that this worker has, or had last")
-    label: list[str] = Field(default_factory=list, description="only jobs with this label: key=value; may be repeated")
-    created_after: Moment | None = Field(default=None, description="only jobs created then or later (RFC 3339)")
-    created_before: Moment | None = Field(default=None, description="only jobs created before (RFC 3339)")
-
-
-class EventListQuery(_Strict):
+class EventListQuery(Strict):
     """Query parameters of GET /jobs/{id}/events."""
 
     limit: int = Field(default=MAX_LIMIT, description=f"how many events at most, 1 to {MAX_LIMIT}")
     after: int = Field(default=0, ge=0, le=MAX_INT64, description="the next_cursor of the page before: an event's id")
-
-
-class JobDeleteQuery(_Strict):
-    """Query parameters of DELETE /jobs."""
-
-    status: str = Field(default="terminal", description="terminal, completed, stopped or error")
-
-
-class JobDeleteRequest(_Strict):
-    """Body of DELETE /jobs: the public Python client of the reference system names the jobs here."""
-
-    job_ids: list[Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(max_length=MAX_LIMIT)
 
 
 def _normal_end_block(value: Any) -> Any:
@@ -130,7 +61,8 @@ def _normal_end_block(value: Any) -> Any:
     raise ValueError('want null (follow the chain), "latest", a block number, or -N (N blocks behind the latest)')
 
 
-def _checked_selector(value: str | None) -> str | None:
+def checked_selector(value: str | None) -> str | None:
+    """Return the selector of a worker when it is one."""
     if value is None:
         return None
     try:
@@ -140,7 +72,7 @@ def _checked_selector(value: str | None) -> str | None:
     return value
 
 
-class RetryRequest(_Strict):
+class RetryRequest(Strict):
     """How long to wait before a failed attempt is tried again. What is not given has its default."""
 
     initial_delay_secs: StrictFloat | StrictInt = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
@@ -158,7 +90,7 @@ Verify = Annotated[
 ]
 
 
-class DeployRequest(_Strict):
+class DeployRequest(Strict):
     """Body of a deploy; everything is optional."""
 
     model_config = ConfigDict(
@@ -171,7 +103,7 @@ class DeployRequest(_Strict):
     parallelism: StrictInt = Field(
         default=1, ge=1, le=MAX_WRITERS, description="how many block ranges are worked on at once"
     )
-    worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
+    worker_id: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
         default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
     verify: Verify = Field(
@@ -189,9 +121,10 @@ class DeployRequest(_Strict):
         default=None, description="how often a failure that may pass is tried again; null: without limit"
     )
     retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
+    schedule: ScheduleRequest | None = Field(default=None, description="when it runs; now, once, unless given")
 
 
-class VerifyRequest(_Strict):
+class VerifyRequest(Strict):
     """Body of a verification; everything is optional."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"start_block": 17000000, "end_block": 17999999}]})
@@ -202,13 +135,13 @@ class VerifyRequest(_Strict):
     end_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
         default=None, description="null: the last block that the lake has when the job starts"
     )
-    worker_id: Annotated[StrictStr | None, AfterValidator(_checked_selector)] = Field(
+    worker_id: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
         default=None, description="the worker that must run it: its id, or a prefix and '*'"
     )
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
 
 
-class RegisterDatasetRequest(_Strict):
+class RegisterDatasetRequest(Strict):
     """Body of POST /datasets. ``manifest`` is a manifest, or the hash of a registered one."""
 
     namespace: StrictStr

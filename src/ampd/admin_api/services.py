@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -9,7 +10,9 @@ from fastapi import Depends, Request
 
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.jobs import JobStore, WorkerStore
+from ampd.handlers import InputKind
+from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
+from ampd.webhooks import WebhookStore
 
 # Who did it, in the history of a job.
 ACTOR = "admin-api"
@@ -17,13 +20,19 @@ ACTOR = "admin-api"
 
 @dataclass(frozen=True)
 class Services:
-    """The stores behind the Admin API; the caller opens and closes what they stand on."""
+    """The stores behind the Admin API; the caller opens and closes what they stand on. ``kinds`` are those whose inputs
+    are checked here.
+    """
 
     jobs: JobStore
     workers: WorkerStore
     datasets: DatasetStore
     providers: ProviderStore
     tables: TableStore
+    creator: JobCreator
+    timetables: TimetableStore
+    kinds: Mapping[str, InputKind]
+    webhooks: WebhookStore
     version: str
 
 

@@ -1,8 +1,8 @@
 """The Python client of the Admin API.
 
-:class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``
-and ``providers``. They answer frozen dataclasses that keep the answer as it came in ``raw``. Every failure is an
-:class:`ApiError`.
+:class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
+``providers`` and ``webhooks``. They answer frozen dataclasses that keep the answer as it came in ``raw``. Every
+failure is an :class:`ApiError`. :func:`verify_webhook` is for those who receive webhooks.
 """
 
 from __future__ import annotations
@@ -29,9 +29,17 @@ from ampd.client._models import (
     Worker,
     WorkerInfo,
 )
-from ampd.client._options import VerifyMode
+from ampd.client._options import ScheduleOptions, VerifyMode
 from ampd.client._sync import Ampd
 from ampd.client._transport import DEFAULT_ADMIN_URL
+from ampd.client._webhooks import (
+    Delivery,
+    DeliveryPage,
+    Webhook,
+    WebhookFilters,
+    WebhookVerificationError,
+    verify_webhook,
+)
 
 __all__ = [
     "DEFAULT_ADMIN_URL",
@@ -42,6 +50,8 @@ __all__ = [
     "DatasetSummary",
     "DatasetVersion",
     "DatasetVersions",
+    "Delivery",
+    "DeliveryPage",
     "Dependency",
     "Event",
     "EventPage",
@@ -52,9 +62,14 @@ __all__ = [
     "Progress",
     "Provider",
     "RegisteredDataset",
+    "ScheduleOptions",
     "TableProgress",
     "VerificationReport",
     "VerifyMode",
+    "Webhook",
+    "WebhookFilters",
+    "WebhookVerificationError",
     "Worker",
     "WorkerInfo",
+    "verify_webhook",
 ]

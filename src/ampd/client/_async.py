@@ -27,8 +27,9 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions, VerifyMode
+from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
+from ampd.client._webhooks import AsyncWebhooks, Webhook
 
 Json = dict[str, Any]
 POLL_SECONDS = 1.0
@@ -68,6 +69,13 @@ class AsyncJobs:
     async def stop(self, job_id: int) -> Job:
         """Ask for the end of a job, and return the job; see :meth:`wait` for the end itself."""
         return await self._send(_calls.stop_job(job_id))
+
+    async def set_webhook(self, *, url: str, events: Sequence[str] | None = None, secret: str | None = None) -> Webhook:
+        """Tell ``url`` of what happens to jobs: of all ``events`` unless named. The same call again changes nothing.
+
+        More can be said with the resource ``webhooks``.
+        """
+        return await AsyncWebhooks(self._send).set(url, events=events, secret=secret)
 
     async def delete(self, job_id: int) -> None:
         """Remove a job that has ended; one that does not exist is a success too."""
@@ -153,6 +161,7 @@ class AsyncDatasets:
         depends_on: Sequence[int | str] = (),
         retries: int | None = None,
         retry: RetryOptions | None = None,
+        schedule: ScheduleOptions | None = None,
     ) -> int:
         """Start the extraction of a dataset and return the id of its job.
 
@@ -171,6 +180,7 @@ class AsyncDatasets:
             "depends_on": list(depends_on) or None,
             "retries": retries,
             "retry": retry,
+            "schedule": _calls.schedule(schedule),
         }
         return await self._send(_calls.deploy_dataset(reference, options))
 
@@ -279,6 +289,7 @@ class AsyncAmpd:
         self.datasets = AsyncDatasets(self._transport.send)
         self.manifests = AsyncManifests(self._transport.send)
         self.providers = AsyncProviders(self._transport.send)
+        self.webhooks = AsyncWebhooks(self._transport.send)
 
     async def __aenter__(self) -> AsyncAmpd:
         return self

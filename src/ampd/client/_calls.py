@@ -167,6 +167,14 @@ def register_dataset(name: str, manifest: Json | str, version: str | None) -> Ca
     return Call("POST", "/datasets", _json(RegisteredDataset.from_json), body=body)
 
 
+def schedule(options: Mapping[str, Any] | None) -> Json | None:
+    """Return a schedule as the wire has it; None when nothing is given."""
+    moments = {
+        name: _rfc3339(name, value) if isinstance(value, datetime) else value for name, value in (options or {}).items()
+    }
+    return _present(**moments) or None
+
+
 def deploy_dataset(reference: str, options: Json) -> Call[int]:
     return Call(
         "POST", _revision_path(reference, "deploy"), _json(lambda data: int(data["job_id"])), body=_present(**options)

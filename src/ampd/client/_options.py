@@ -35,3 +35,25 @@ class RetryOptions(TypedDict, total=False):
     multiplier: float
     max_delay_secs: float
     jitter: float
+
+
+class ScheduleOptions(TypedDict, total=False):
+    """When a job runs: once, at ``start_at``; or again and again, by ``cron`` in the time zone ``tz`` (IANA; UTC unless
+    given) or ``every`` so many milliseconds, counted from ``start_at`` or from now.
+
+    ``limit`` is how often it is run at most, no time lies after ``end_date``. Moments are datetimes that know their
+    time zone, or milliseconds since 1970. ``overlap`` says what becomes of a time at which an execution has not ended,
+    ``catch_up`` what becomes of those at which no controller ran (``run_all`` goes back ``catch_up_window_ms``, a day
+    unless given).
+    """
+
+    start_at: datetime | int | None
+    cron: str | None
+    tz: str | None
+    every: int | None
+    limit: int | None
+    end_date: datetime | int | None
+    overlap: Literal["skip", "queue", "cancel_running"] | None
+    catch_up: Literal["skip", "run_once", "run_all"] | None
+    catch_up_window_ms: int | None
+    pause_on_failure: bool | None

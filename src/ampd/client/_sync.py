@@ -26,8 +26,9 @@ from ampd.client._models import (
     RegisteredDataset,
     Worker,
 )
-from ampd.client._options import JobFilterOptions, RetryOptions, VerifyMode
+from ampd.client._options import JobFilterOptions, RetryOptions, ScheduleOptions, VerifyMode
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
+from ampd.client._webhooks import Webhook, Webhooks
 
 Json = dict[str, Any]
 POLL_SECONDS = 1.0
@@ -66,6 +67,13 @@ class Jobs:
     def stop(self, job_id: int) -> Job:
         """Ask for the end of a job, and return the job; see :meth:`wait` for the end itself."""
         return self._send(_calls.stop_job(job_id))
+
+    def set_webhook(self, *, url: str, events: Sequence[str] | None = None, secret: str | None = None) -> Webhook:
+        """Tell ``url`` of what happens to jobs: of all ``events`` unless named. The same call again changes nothing.
+
+        More can be said with the resource ``webhooks``.
+        """
+        return Webhooks(self._send).set(url, events=events, secret=secret)
 
     def delete(self, job_id: int) -> None:
         """Remove a job that has ended; one that does not exist is a success too."""
@@ -151,6 +159,7 @@ class Datasets:
         depends_on: Sequence[int | str] = (),
         retries: int | None = None,
         retry: RetryOptions | None = None,
+        schedule: ScheduleOptions | None = None,
     ) -> int:
         """Start the extraction of a dataset and return the id of its job.
 
@@ -158,7 +167,8 @@ class Datasets:
         ``worker_id``: an id, or a prefix and ``*``. ``depends_on``: ids of jobs or references of datasets that must
         have completed before. ``retries``: how often a failure that may pass is tried again, None without limit;
         ``retry`` says how long to wait between the tries. ``verify``: of which blocks what they commit to is
-        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full.
+        recomputed, ``"off"``, ``"sample"`` (unless given) or ``"full"``; False is off, True full. ``schedule``: when it
+        runs; now, once, unless given.
         """
         options = {
             "end_block": end_block,
@@ -169,6 +179,7 @@ class Datasets:
             "depends_on": list(depends_on) or None,
             "retries": retries,
             "retry": retry,
+            "schedule": _calls.schedule(schedule),
         }
         return self._send(_calls.deploy_dataset(reference, options))
 
@@ -277,6 +288,7 @@ class Ampd:
         self.datasets = Datasets(self._transport.send)
         self.manifests = Manifests(self._transport.send)
         self.providers = Providers(self._transport.send)
+        self.webhooks = Webhooks(self._transport.send)
 
     def __enter__(self) -> Ampd:
         return self

@@ -5,5 +5,7 @@ from __future__ import annotations
 from ampd.controller.placement import run_placement
 from ampd.controller.rescue import run_rescue
 from ampd.controller.retention import run_retention
+from ampd.controller.timetable import run_timetable
+from ampd.controller.webhooks import run_webhooks
 
-__all__ = ["run_placement", "run_rescue", "run_retention"]
+__all__ = ["run_placement", "run_rescue", "run_retention", "run_timetable", "run_webhooks"]

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from ampd.errors import AmpError
-from ampd.jobs import RetentionPolicy, expire_events, expire_jobs
+from ampd.jobs import RetentionPolicy, expire_events, expire_firings, expire_jobs
 from ampd.metadata_db import MetadataDb
 
 _log = structlog.get_logger(__name__)
@@ -31,5 +31,6 @@ async def _remove(db: MetadataDb, policy: RetentionPolicy) -> None:
         jobs = await expire_jobs(db, days=policy.terminal_job_days, actor="retention")
     if policy.event_days:
         events = await expire_events(db, days=policy.event_days)
+        await expire_firings(db, days=policy.event_days)
     if jobs or events:
         _log.info("retention.removed", jobs=jobs, events=events)

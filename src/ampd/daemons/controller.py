@@ -8,14 +8,17 @@ import structlog
 
 from ampd.admin_api import Services, create_app, serve_admin_api
 from ampd.config import Config, split_address
-from ampd.controller import run_placement, run_rescue, run_retention
+from ampd.controller import run_placement, run_rescue, run_retention, run_timetable, run_webhooks
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
 from ampd.daemons.stores import open_store
 from ampd.data_store import TableStore
 from ampd.datasets import DatasetStore, ProviderStore
-from ampd.jobs import JobStore, Notifier, RetentionPolicy, WorkerStore
+from ampd.handlers import discover
+from ampd.handlers.http_input import HTTP
+from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
+from ampd.webhooks import AddressRules, WebhookStore
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +47,14 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
             ),
             run_placement(db, notifier, lease_seconds=lease_seconds),
             run_rescue(db, notifier, lease_seconds=lease_seconds),
+            run_timetable(db, notifier, stop_seconds=config.worker.stop_timeout_secs),
             run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
+            run_webhooks(
+                db,
+                AddressRules.of(config.webhooks.allowed_networks),
+                in_flight=config.webhooks.max_in_flight,
+                log_days=config.webhooks.log_days,
+            ),
         )
     finally:
         await db.close()
@@ -58,5 +68,9 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
+        timetables=TimetableStore(db, notifier=notifier),
+        creator=JobCreator(db, notifier=notifier),
+        kinds={HTTP.name: HTTP, **discover().kinds},
+        webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
         version=build_info()["version"],
     )

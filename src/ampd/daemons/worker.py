@@ -9,6 +9,7 @@ from functools import partial
 from uuid import uuid4
 
 import pyarrow as pa
+import structlog
 
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
@@ -17,6 +18,7 @@ from ampd.daemons.stores import check_lake, open_store, sweep_lake
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, EndpointCooldowns, ProviderStore
 from ampd.extraction import (
+    CompactionHandler,
     CompactionSettings,
     ExtractionHandler,
     ExtractionSettings,
@@ -30,12 +32,18 @@ from ampd.extraction import (
     VerificationHandler,
 )
 from ampd.extraction.sources import open_source
-from ampd.jobs import LeasedJobs, Notifier, WorkerIdentity
+from ampd.handlers import TypedHandler, discover
+from ampd.handlers.http_call import USER_AGENT, http_kind
+from ampd.jobs import AttemptStore, JobHandler, LeasedJobs, Notifier, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.sources.memory import ByteBudget
 from ampd.tasks import cancel_all
+from ampd.webhooks import AddressRules
+from ampd.webhooks.guarded import GuardedHttp
 from ampd.worker import HeartbeatSettings, WorkerNode, WorkerSettings
+
+_log = structlog.get_logger(__name__)
 
 _ALLOCATOR_VARIABLE = "ARROW_DEFAULT_MEMORY_POOL"  # Arrow's own: who sets it has chosen
 _KEEP_MEMORY_MS = 10_000
@@ -62,6 +70,7 @@ async def run_worker(
     keep_memory_for_columns()
     lake = open_store(config, config.data_dir)
     db = await open_metadata_db(config)
+    http = GuardedHttp(AddressRules.of(config.http_jobs.allowed_networks), user_agent=USER_AGENT)
     sweeping = asyncio.create_task(sweep_lake(lake))
     # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="columns") as executor:
@@ -75,16 +84,7 @@ async def run_worker(
             node = WorkerNode(
                 db,
                 worker,
-                {
-                    "extraction": ExtractionHandler(parts, opened, held, leased_jobs),
-                    "verification": VerificationHandler(
-                        db=db,
-                        datasets=parts.datasets,
-                        leased_jobs=leased_jobs,
-                        lake=parts.lake,
-                        executor=executor,
-                    ),
-                },
+                _handlers(db, parts, opened, held, leased_jobs, http=http),
                 leased_jobs,
                 _settings(config, drain_timeout_seconds),
                 info=dict(build_info()),
@@ -97,7 +97,33 @@ async def run_worker(
             await node.run(stop)
         finally:
             await cancel_all([sweeping])
+            await http.close()
             await db.close()
+
+
+def _handlers(
+    db: MetadataDb,
+    parts: Parts,
+    opened: OpenExtractions,
+    held: HeldRanges,
+    leased_jobs: LeasedJobs,
+    *,
+    http: GuardedHttp,
+) -> dict[str, JobHandler]:
+    """Return the handlers of this worker by kind: ampd's own, and those that installed packages bring."""
+    attempts = AttemptStore(db)
+    handlers: dict[str, JobHandler] = {
+        "extraction": ExtractionHandler(parts, opened, held, leased_jobs),
+        "verification": VerificationHandler(
+            db=db, datasets=parts.datasets, leased_jobs=leased_jobs, lake=parts.lake, executor=parts.executor
+        ),
+        "compaction": CompactionHandler(parts, held, attempts, leased_jobs),
+        "http": TypedHandler(http_kind(http), attempts, leased_jobs),
+    }
+    for kind in discover().kinds.values():
+        _log.info("handler.loaded", kind=kind.name, source=kind.source)
+        handlers[kind.name] = TypedHandler(kind, attempts, leased_jobs)
+    return handlers
 
 
 def _parts(config: Config, db: MetadataDb, lake: ObjectStore, executor: ThreadPoolExecutor) -> Parts:

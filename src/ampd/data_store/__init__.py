@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampd.data_store.compaction_store import CompactionStore, StoredFile
+from ampd.data_store.compaction_store import CompactionStore, FilesReplacedError, StoredFile
 from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.leftovers import Leftovers
 from ampd.data_store.range_store import (
@@ -33,6 +33,7 @@ __all__ = [
     "Compression",
     "Cost",
     "Dataset",
+    "FilesReplacedError",
     "HeldRange",
     "LakeFile",
     "LakeFiles",

@@ -142,6 +142,12 @@ class TableStore:
         rows = await self._db.fetch_all(sql("data_store", "list_revisions_of_job"), {"job_id": job_id})
         return {row["table_name"]: Revision(**row) for row in rows}
 
+    async def active_revisions(self, namespace: str, name: str, manifest_hash: str) -> dict[str, Revision]:
+        """Return the active revisions of a dataset at one manifest, by table; they keep their writer."""
+        parameters = {"namespace": namespace, "name": name, "manifest_hash": manifest_hash}
+        rows = await self._db.fetch_all(sql("data_store", "list_active_revisions"), parameters)
+        return {row["table_name"]: Revision(**row) for row in rows}
+
     async def progress_of_job(self, job_id: int) -> dict[str, TableProgress]:
         """Return how far each table that the job writes reaches, by name."""
         rows = await self._db.fetch_all(sql("data_store", "progress_of_job"), {"job_id": job_id})

@@ -1,9 +1,10 @@
-"""The handlers of extraction jobs (which blocks are missing, fetched, decoded, checked, written, committed) and of
-verification jobs (whether a lake that exists holds).
+"""The handlers of extraction jobs (which blocks are missing, fetched, decoded, checked, written, committed), of
+verification jobs (whether a lake that exists holds) and of compaction jobs.
 """
 
 from __future__ import annotations
 
+from ampd.extraction.compaction_job import CompactionHandler
 from ampd.extraction.handler import ExtractionHandler
 from ampd.extraction.held_ranges import HeldRanges
 from ampd.extraction.lake_keeper import KeeperSettings, LakeKeeper
@@ -13,6 +14,7 @@ from ampd.extraction.range_borrower import RangeBorrower
 from ampd.extraction.verification import VerificationHandler
 
 __all__ = [
+    "CompactionHandler",
     "CompactionSettings",
     "ExtractionHandler",
     "ExtractionSettings",

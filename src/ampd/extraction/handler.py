@@ -106,5 +106,5 @@ def _compactor(parts: Parts, extraction: Extraction, held: HeldRanges, context: 
     if settings is None:
         return None
     return Compactor(
-        parts, extraction, held, context, limits=settings.limits, interval_seconds=settings.interval_seconds
+        parts, extraction.target, held, context, limits=settings.limits, interval_seconds=settings.interval_seconds
     )

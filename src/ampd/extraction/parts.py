@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -67,6 +67,15 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Target:
+    """Where a job writes: revisions of tables, by the tables' names, with blocks of a network."""
+
+    job_id: int
+    network: str
+    revisions: Mapping[str, Revision]
+
+
+@dataclass(frozen=True)
 class Extraction:
     """A job's extraction, open in this process: where its blocks come from and where they go."""
 
@@ -76,3 +85,8 @@ class Extraction:
     source: BlockSource
     head: Head
     revisions: dict[str, Revision]
+
+    @property
+    def target(self) -> Target:
+        """Where its blocks go."""
+        return Target(self.job_id, self.manifest.network, self.revisions)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ampd.data_store import Revision, Segment, SegmentFile, describe_segment, segment_file_name
 from ampd.errors import AmpError, ErrorCode
-from ampd.extraction.parts import Extraction, Parts
+from ampd.extraction.parts import Parts, Target
 from ampd.object_store import PutResult
 
 # Makes the Parquet file with a description in its footer, and tells how many rows it has.
@@ -25,15 +25,15 @@ class SegmentFiles:
     may have been replaced stops by itself.
     """
 
-    def __init__(self, parts: Parts, extraction: Extraction, lease_is_valid: Callable[[], bool]) -> None:
+    def __init__(self, parts: Parts, target: Target, lease_is_valid: Callable[[], bool]) -> None:
         self._parts = parts
-        self._extraction = extraction
+        self._target = target
         self._lease_is_valid = lease_is_valid
         self._puts: set[asyncio.Future[PutResult]] = set()
 
     def new_paths(self, start_block: int) -> dict[str, Revision]:
         """Return a path for each table of a segment that begins at ``start_block``, which nobody else uses."""
-        revisions = self._extraction.revisions.values()
+        revisions = self._target.revisions.values()
         return {f"{revision.path}/{segment_file_name(start_block)}": revision for revision in revisions}
 
     async def write(
@@ -47,7 +47,7 @@ class SegmentFiles:
             segment,
             table=revision.table_name,
             file_name=path.rpartition("/")[2],
-            network=self._extraction.manifest.network,
+            network=self._target.network,
             created_at=created_at,
         )
         loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class SegmentFiles:
         if not self._lease_is_valid():
             raise AmpError(
                 ErrorCode.LEASE_LOST,
-                f"job {self._extraction.job_id}: this worker could not renew its lease and stopped writing",
+                f"job {self._target.job_id}: this worker could not renew its lease and stopped writing",
                 recoverable=True,
             )
 

@@ -45,7 +45,7 @@ class SegmentWriter:
         self._parts = parts
         self._extraction = extraction
         self._lease = lease
-        self._files = SegmentFiles(parts, extraction, lease_is_valid)
+        self._files = SegmentFiles(parts, extraction.target, lease_is_valid)
         self._limits = parts.settings.limits
         self._batches: list[BlockBatch] = []
         self._bytes = 0

@@ -2,42 +2,78 @@
 
 from __future__ import annotations
 
+from ampd.jobs.attempts import Attempt, AttemptStore
+from ampd.jobs.bulk import BulkResult
+from ampd.jobs.creation import JobCreator, NewJob
 from ampd.jobs.dependencies import release_all_dependents
-from ampd.jobs.handlers import JobContext, JobHandler
+from ampd.jobs.handlers import Completed, JobContext, JobHandler
+from ampd.jobs.history import Execution, ExecutionAttempt, JobHistory, JobStatistics
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease, note_success
 from ampd.jobs.models import Dependency, DependencyStatus, Deployment, Job, JobEvent, Lease, Worker
 from ampd.jobs.notification import JobAction, Notifier
+from ampd.jobs.operations import Operation
 from ampd.jobs.placement import Claim, claim_jobs, force_overdue_stops, place_due_jobs, rescue_jobs_of_lost_workers
-from ampd.jobs.retention import RetentionPolicy, expire_events, expire_jobs
+from ampd.jobs.recurrence import CatchUp, Overlap, Schedule
+from ampd.jobs.retention import RetentionPolicy, expire_events, expire_firings, expire_jobs
 from ampd.jobs.retry import RetryPolicy
-from ampd.jobs.states import ACTIVE_STATES, HELD_STATES, TERMINAL_STATES, JobState, Transition, parse_states
+from ampd.jobs.schedule_request import parse_schedule, to_request
+from ampd.jobs.states import (
+    ACTIVE_STATES,
+    HELD_STATES,
+    TERMINAL_STATES,
+    JobState,
+    StopIntent,
+    Transition,
+    lifecycle,
+    parse_states,
+)
 from ampd.jobs.store import JobStore
+from ampd.jobs.time_zones import load_zone, zone_data_version
+from ampd.jobs.timetable import Fired, fire_due_jobs, seconds_to_next_firing
+from ampd.jobs.timetable_store import TimetableStore
 from ampd.jobs.workers import Beat, WantedJob, WorkerIdentity, WorkerSession, WorkerStore, validate_node_id
 
 __all__ = [
     "ACTIVE_STATES",
     "HELD_STATES",
     "TERMINAL_STATES",
+    "Attempt",
+    "AttemptStore",
     "Beat",
+    "BulkResult",
+    "CatchUp",
     "Claim",
+    "Completed",
     "Dependency",
     "DependencyStatus",
     "Deployment",
+    "Execution",
+    "ExecutionAttempt",
+    "Fired",
     "Job",
     "JobAction",
     "JobContext",
+    "JobCreator",
     "JobEvent",
     "JobFilter",
     "JobHandler",
+    "JobHistory",
     "JobState",
+    "JobStatistics",
     "JobStore",
     "Lease",
     "LeasedJobs",
+    "NewJob",
     "Notifier",
+    "Operation",
+    "Overlap",
     "RetentionPolicy",
     "RetryPolicy",
+    "Schedule",
     "StartedJob",
+    "StopIntent",
+    "TimetableStore",
     "Transition",
     "WantedJob",
     "Worker",
@@ -46,13 +82,21 @@ __all__ = [
     "WorkerStore",
     "claim_jobs",
     "expire_events",
+    "expire_firings",
     "expire_jobs",
+    "fire_due_jobs",
     "force_overdue_stops",
     "hold_lease",
+    "lifecycle",
+    "load_zone",
     "note_success",
+    "parse_schedule",
     "parse_states",
     "place_due_jobs",
     "release_all_dependents",
     "rescue_jobs_of_lost_workers",
+    "seconds_to_next_firing",
+    "to_request",
     "validate_node_id",
+    "zone_data_version",
 ]

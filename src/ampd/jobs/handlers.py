@@ -25,13 +25,20 @@ class JobContext:
     lease_is_valid: Callable[[], bool]
 
 
+@dataclass(frozen=True)
+class Completed:
+    """The work is complete, and this is what it gave: a JSON value, which the job and its execution keep."""
+
+    result: Any
+
+
 class JobHandler(Protocol):
     """Runs jobs of one kind.
 
-    ``run`` returns True when the work is complete, False when it ended early because ``context.stop`` was set. It
-    raises
-    :class:`ampd.errors.AmpError` for failures; ``recoverable`` decides whether the job is tried again.
+    ``run`` returns True, or :class:`Completed`, when the work is complete, False when it ended early because
+    ``context.stop`` was set. It raises :class:`ampd.errors.AmpError` for failures; ``recoverable`` decides whether the
+    job is tried again.
     """
 
-    async def run(self, context: JobContext) -> bool:
+    async def run(self, context: JobContext) -> bool | Completed:
         """Run a job to its end, or to ``context.stop``."""

@@ -13,11 +13,13 @@ from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.batches import Batcher
+from ampd.jobs.ends import Outcome, end_executions, lock_ended
+from ampd.jobs.handlers import Completed
 from ampd.jobs.models import Lease
 from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.retry import RetryPolicy, may_retry
 from ampd.jobs.states import HELD_STATES, JobState, Transition
-from ampd.jobs.transition import Change, apply_transitions
+from ampd.jobs.transition import Change, apply_transitions, storable
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 
@@ -28,6 +30,12 @@ class StartedJob:
     lease: Lease
     kind: str
     input: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Completion:
+    lease: Lease
+    completed: Completed | None
 
 
 @dataclass(frozen=True)
@@ -88,20 +96,21 @@ class LeasedJobs:
         self._retry_policy = retry_policy or RetryPolicy()
         self._notifier = notifier or Notifier(db)
         self._starts = Batcher(self._write_starts)
+        self._completions = Batcher(self._write_completions)
         self._failures = Batcher(self._write_failures)
         self._unassignments = Batcher(self._write_unassignments)
         self._writers = {
             transition: Batcher(self._writer_of(transition))
-            for transition in (Transition.COMPLETE, Transition.ACKNOWLEDGE_STOP, Transition.STOP, Transition.HAND_BACK)
+            for transition in (Transition.ACKNOWLEDGE_STOP, Transition.STOP, Transition.HAND_BACK)
         }
 
     async def start(self, lease: Lease) -> StartedJob | None:
         """Begin the attempt; None when it was stopped, or given to another, in the meantime."""
         return await self._starts.submit(lease)
 
-    async def complete(self, lease: Lease) -> bool:
-        """The handler is done."""
-        return await self._writers[Transition.COMPLETE].submit(lease)
+    async def complete(self, lease: Lease, completed: Completed | None = None) -> bool:
+        """The handler is done; what it gave is kept, if it says so."""
+        return await self._completions.submit(_Completion(lease, completed))
 
     async def acknowledge_stop(self, lease: Lease) -> bool:
         """The worker heard that it should stop."""
@@ -140,29 +149,44 @@ class LeasedJobs:
 
     def _writer_of(self, transition: Transition) -> Callable[[Sequence[Lease]], Awaitable[list[bool]]]:
         async def write(leases: Sequence[Lease]) -> list[bool]:
-            retry_count = 0 if transition is Transition.COMPLETE else None
-            changes = [_change(lease, retry_count=retry_count) for lease in leases]
             async with self._db.transaction() as connection:
-                moved = await apply_transitions(
-                    connection, transition, changes, clear_error=transition is Transition.COMPLETE
-                )
+                moved = await apply_transitions(connection, transition, [_change(lease) for lease in leases])
             return self._told(leases, moved)
 
         return write
 
+    async def _write_completions(self, completions: Sequence[_Completion]) -> list[bool]:
+        leases = [each.lease for each in completions]
+        changes = [_change(lease, retry_count=0) for lease in leases]
+        async with self._db.transaction() as connection:
+            moved = await end_executions(connection, changes, Outcome.COMPLETED)
+            ended = {(row["id"], row["lease_epoch"]) for row in moved}
+            gave = [(each.lease.job_id, each.completed) for each in completions if _key(each.lease) in ended]
+            results = {job_id: completed.result for job_id, completed in gave if completed is not None}
+            if results:
+                kept = [None if value is None else Jsonb(storable(value)) for value in results.values()]
+                await connection.execute(sql("jobs", "keep_results"), {"job_ids": list(results), "results": kept})
+        return self._told(leases, moved)
+
     async def _write_failures(self, failures: Sequence[_Failure]) -> list[bool]:
         async with self._db.transaction() as connection:
+            # All in the order of their ids, before some of them are moved in one way and some in another.
+            await lock_ended(connection, [each.lease.job_id for each in failures])
             jobs = {row["id"]: row for row in await _load(connection, [each.lease.job_id for each in failures])}
             known = [(each, jobs[each.lease.job_id]) for each in failures if each.lease.job_id in jobs]
             retries = [self._retry(each, job) for each, job in known if _may_retry(each, job)]
             ends = [_change(each.lease, error=each.error.to_json()) for each, job in known if not _may_retry(each, job)]
             moved = await apply_transitions(connection, Transition.RETRY, retries) if retries else []
-            moved += await apply_transitions(connection, Transition.FAIL, ends) if ends else []
+            moved += await end_executions(connection, ends, Outcome.FAILED) if ends else []
         return self._told([each.lease for each in failures], moved)
 
     def _retry(self, failure: _Failure, job: Row) -> Change:
         retry_count = job["retry_count"] + 1
-        delay = self._retry_policy.changed_by(job["retry_policy"]).delay(retry_count, random.random())  # noqa: S311
+        policy = self._retry_policy.changed_by(job["retry_policy"])
+        # Who was asked for more time than the policy ever gives has it cut there.
+        asked = min(failure.error.retry_after_seconds or 0.0, policy.max_delay)
+        fresh = retry_count - job["retries_before"]
+        delay = max(asked, policy.delay(fresh, random.random()))  # noqa: S311
         return _change(failure.lease, error=failure.error.to_json(), delay_seconds=delay, retry_count=retry_count)
 
     async def _write_unassignments(self, leases: Sequence[Lease]) -> list[bool]:
@@ -179,7 +203,7 @@ class LeasedJobs:
         if any(row.get("state", JobState.SCHEDULED) == JobState.SCHEDULED for row in moved):
             self._notifier.hint(PLACE)
         written = {(row["id"], row["lease_epoch"]) for row in moved}
-        return [(lease.job_id, lease.lease_epoch) in written for lease in leases]
+        return [_key(lease) in written for lease in leases]
 
 
 async def _load(connection: Connection, job_ids: Sequence[int]) -> list[Row]:
@@ -189,11 +213,15 @@ async def _load(connection: Connection, job_ids: Sequence[int]) -> list[Row]:
 
 
 def _may_retry(failure: _Failure, job: Row) -> bool:
-    return failure.error.recoverable and may_retry(job["retries"], job["retry_count"])
+    return failure.error.recoverable and may_retry(job["retries"], job["retry_count"] - job["retries_before"])
 
 
 def _change(lease: Lease, **values: Any) -> Change:
     return Change(lease.job_id, f"worker:{lease.worker_id}", lease, **values)
+
+
+def _key(lease: Lease) -> tuple[int, int]:
+    return lease.job_id, lease.lease_epoch
 
 
 def _fence(lease: Lease) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from ampd.errors import AmpError, ErrorCode
@@ -23,20 +24,30 @@ MOST_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class FreeWorker:
-    """A live worker with a free slot; ``held`` slots are taken."""
+    """A live worker with a free slot; ``held`` slots are taken. ``kinds`` are those of the jobs that it runs; None: it
+    does not say, and gets any.
+    """
 
     node_id: str
     incarnation: UUID
     slots: int
     held: int
+    kinds: frozenset[str] | None = None
+
+    def runs(self, job: DueJob) -> bool:
+        """Tell whether ``job`` may run here."""
+        return matches(job.selector, self.node_id) and (self.kinds is None or job.kind in self.kinds)
 
 
 @dataclass(frozen=True)
 class DueJob:
-    """A job that waits for a worker; ``selector`` is a node id, a prefix and ``*``, or None for any worker."""
+    """A job that waits for a worker which runs its kind; ``selector`` is a node id, a prefix and ``*``, or None for any
+    worker.
+    """
 
     id: int
     selector: str | None
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -54,14 +65,15 @@ def choose_workers(jobs: Iterable[DueJob], workers: Iterable[FreeWorker]) -> lis
     """
     free = sorted(workers, key=lambda worker: worker.node_id)
     held = {worker.node_id: worker.held for worker in free}
-    heaps: dict[str | None, list[tuple[float, str, FreeWorker]]] = {}
+    heaps: dict[tuple[str | None, str], list[tuple[float, str, FreeWorker]]] = {}
     chosen = []
     for job in jobs:
-        if job.selector not in heaps:
-            fitting = [worker for worker in free if matches(job.selector, worker.node_id)]
-            heaps[job.selector] = [(held[worker.node_id] / worker.slots, worker.node_id, worker) for worker in fitting]
-            heapq.heapify(heaps[job.selector])
-        worker = _least_loaded(heaps[job.selector], held)
+        lane = (job.selector, job.kind)
+        if lane not in heaps:
+            fitting = [worker for worker in free if worker.runs(job)]
+            heaps[lane] = [(held[worker.node_id] / worker.slots, worker.node_id, worker) for worker in fitting]
+            heapq.heapify(heaps[lane])
+        worker = _least_loaded(heaps[lane], held)
         if worker is not None:
             held[worker.node_id] += 1
             chosen.append((job, worker))
@@ -120,20 +132,31 @@ async def assign_due_jobs(connection: Connection, *, lease_seconds: float) -> li
     await connection.execute(sql("jobs", "lock_placement"))
     parameters = {"lease_seconds": lease_seconds}
     rows = await (await connection.execute(sql("jobs", "list_free_workers"), parameters)).fetchall()
-    workers = [FreeWorker(**row) for row in rows]
+    workers = [FreeWorker(**row | {"kinds": _kinds(row["kinds"])}) for row in rows]
     if not workers:
         return []
     chosen = choose_workers(await _due_jobs(connection, workers), workers)
     return await _assign(connection, chosen) if chosen else []
 
 
+def _kinds(told: Any) -> frozenset[str] | None:
+    return frozenset(told) if isinstance(told, list) else None
+
+
 async def _due_jobs(connection: Connection, workers: Sequence[FreeWorker]) -> list[DueJob]:
+    # Of workers that run the same kinds every one is given: their names count too.
+    free = [
+        (worker.node_id, kind)
+        for worker in workers
+        for kind in ([None] if worker.kinds is None else sorted(worker.kinds))
+    ]
     parameters = {
-        "free_node_ids": [worker.node_id for worker in workers],
+        "free_node_ids": [node_id for node_id, _ in free],
+        "free_kinds": [kind for _, kind in free],
         "limit": min(sum(worker.slots - worker.held for worker in workers), MOST_AT_ONCE),
     }
     rows = await (await connection.execute(sql("jobs", "list_due_jobs"), parameters)).fetchall()
-    return [DueJob(row["id"], row["worker_selector"]) for row in rows]
+    return [DueJob(**row) for row in rows]
 
 
 async def _assign(connection: Connection, chosen: Sequence[tuple[DueJob, FreeWorker]]) -> list[Lease]:

@@ -13,7 +13,7 @@ SECONDS_OF_A_DAY = 86_400.0
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """For how many days events are kept, and jobs after their end; 0: for ever."""
+    """For how many days events and fire times are kept, and jobs after their end; 0: for ever."""
 
     event_days: float = 90.0
     terminal_job_days: float = 0.0
@@ -21,13 +21,22 @@ class RetentionPolicy:
 
 async def expire_events(db: MetadataDb, *, days: float, batch: int = BATCH) -> int:
     """Delete the events that are older than ``days``, in batches, and return how many."""
+    return await _expire(db, "expire_events", days, batch)
+
+
+async def expire_firings(db: MetadataDb, *, days: float, batch: int = BATCH) -> int:
+    """Delete what is kept of fire times that were looked at more than ``days`` ago, in batches; return how much."""
+    return await _expire(db, "expire_firings", days, batch)
+
+
+async def _expire(db: MetadataDb, operation: str, days: float, batch: int) -> int:
     parameters = {"age_seconds": days * SECONDS_OF_A_DAY, "batch": batch}
     total = 0
     while True:
         async with db.transaction() as connection:
             if not await _is_ours(connection):
                 return total
-            row = await (await connection.execute(sql("jobs", "expire_events"), parameters)).fetchone()
+            row = await (await connection.execute(sql("jobs", operation), parameters)).fetchone()
         deleted = int(row["deleted"]) if row else 0
         total += deleted
         if deleted < batch:

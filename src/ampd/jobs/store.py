@@ -8,12 +8,16 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
+from ampd.jobs.bulk import BulkOperation, BulkResult
 from ampd.jobs.dependencies import hold_dependencies, list_references, set_dependencies
+from ampd.jobs.history import JobHistory, JobStatistics, read_history, read_statistics
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.models import Deployment, Job, JobEvent, event_from_row, job_from_row
-from ampd.jobs.notification import PLACE, JobAction, Notifier
-from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, targets
-from ampd.jobs.transition import DEFAULT_STOP_SECONDS, Change, apply_transition
+from ampd.jobs.notification import PLACE, Notifier
+from ampd.jobs.operations import Ask, Operation, Verdict, conflict, hint_at, judge, operate
+from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, sources
+from ampd.jobs.timetable_store import same_schedule, schedule_columns
+from ampd.jobs.transition import DEFAULT_STOP_SECONDS
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 
 DEFAULT_LEASE_SECONDS = 5.0
@@ -64,6 +68,7 @@ class JobStore:
         }
         async with self._db.transaction() as connection:
             parameters["dependencies_met"] = await hold_dependencies(connection, deployment.depends_on)
+            parameters |= await schedule_columns(connection, deployment.schedule)
             inserted = await (await connection.execute(sql("jobs", "insert_job"), parameters)).fetchone()
             if inserted is None:
                 job_id = await self._redeploy(connection, deployment, parameters)
@@ -82,12 +87,12 @@ class JobStore:
                 recoverable=True,
             )
         state = JobState(row["state"])
-        if state in targets(Transition.DEPLOY):
+        if state in sources(Transition.DEPLOY):
             redeploy = {
                 **parameters,
                 "id": row["id"],
                 "from_state": state,
-                "from_states": list(targets(Transition.DEPLOY)),
+                "from_states": sources(Transition.DEPLOY),
             }
             await connection.execute(sql("jobs", "redeploy_job"), redeploy)
             await set_dependencies(connection, row["id"], deployment.depends_on)
@@ -117,9 +122,11 @@ class JobStore:
         row = await self._db.fetch_one(sql("jobs", "read_progress"), {"job_id": job_id})
         return {} if row is None else row["data"]
 
-    async def list_page(self, wanted: JobFilter, *, limit: int) -> tuple[list[Job], bool]:
-        """Return at most ``limit`` of the ``wanted`` jobs, the newest first, and whether there are more."""
-        jobs = await self._list(wanted, limit=limit + 1)
+    async def list_page(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> tuple[list[Job], bool]:
+        """Return at most ``limit`` of the ``wanted`` jobs, the newest first, from the ``offset`` on, and whether there
+        are more.
+        """
+        jobs = await self._list(wanted, limit=limit + 1, offset=offset)
         return jobs[:limit], len(jobs) > limit
 
     async def list_of_dataset(self, namespace: str, name: str, manifest_hash: str) -> list[Job]:
@@ -127,62 +134,101 @@ class JobStore:
         wanted = JobFilter(dataset_namespace=namespace, dataset_name=name, manifest_hash=manifest_hash)
         return await self._list(wanted, limit=1000)
 
-    async def _list(self, wanted: JobFilter, *, limit: int) -> list[Job]:
+    async def _list(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> list[Job]:
         query = sql("jobs", "list_jobs").replace("{chosen}", wanted.rows())
-        parameters = wanted.parameters() | {"limit": limit, "lease_seconds": self._lease_seconds}
+        parameters = wanted.parameters() | {
+            "limit": limit,
+            "offset": offset,
+            "lease_seconds": self._lease_seconds,
+        }
         return [job_from_row(row) for row in await self._db.fetch_all(query, parameters)]
 
-    async def request_stop(self, job_id: int, *, actor: str) -> Job:
-        """Ask for the end of a job; asking again, or asking a job that has ended, changes nothing.
+    async def request_stop(self, job_id: int, *, actor: str, reason: str | None = None) -> Job:
+        """Ask for the end of a job, for a ``reason`` that the job keeps; asking again, or asking a job that has ended,
+        changes nothing. A paused job ends at once, one that is being paused is STOPPED then.
 
         :raises AmpError: JOB_NOT_FOUND.
         """
+        return await self._operate(job_id, Ask(Operation.CANCEL, actor, reason, stop_seconds=self._stop_seconds))
+
+    async def pause(self, job_id: int, *, actor: str, reason: str | None = None) -> Job:
+        """Set a job aside until it is resumed: at once when no worker has it, else when that has committed what it
+        holds. Asking again changes nothing.
+
+        :raises AmpError: JOB_NOT_FOUND; JOB_CONFLICT when it has ended or is being stopped.
+        """
+        return await self._operate(job_id, Ask(Operation.PAUSE, actor, reason, stop_seconds=self._stop_seconds))
+
+    async def resume(self, job_id: int, *, actor: str) -> Job:
+        """Let a paused job go on; one that is being paused goes on with its next attempt. A job that is neither is
+        left as it is.
+
+        :raises AmpError: JOB_NOT_FOUND; JOB_CONFLICT when it has ended.
+        """
+        return await self._operate(job_id, Ask(Operation.RESUME, actor))
+
+    async def retry(self, job_id: int, *, actor: str, delay_seconds: float = 0.0) -> Job:
+        """Have a job that has failed or was stopped run again, as another execution with the same options, after a
+        delay. One that waits for a retry gets that at this time; one that waits for a worker is left as it is.
+
+        :raises AmpError: JOB_NOT_FOUND; JOB_CONFLICT when it runs, is paused, or has completed.
+        """
+        return await self._operate(job_id, Ask(Operation.RETRY, actor, delay_seconds=delay_seconds))
+
+    async def _operate(self, job_id: int, ask: Ask) -> Job:
         async with self._db.transaction() as connection:
-            await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})
-            change = Change(job_id, actor)
-            moved = await apply_transition(connection, Transition.REQUEST_STOP, change, stop_seconds=self._stop_seconds)
-        if moved is not None and moved["worker_id"] is not None:
-            self._notifier.hint(JobAction(moved["worker_id"], job_id, "STOP"))
+            row = await self._lock(connection, job_id)
+            if row is not None and judge(ask.operation, row) is Verdict.CONFLICTS:
+                raise conflict(ask, row)
+            moved = [] if row is None else await operate(connection, ask, [row])
+        hint_at(self._notifier, moved)
         return await self.get(job_id)
+
+    async def _lock(self, connection: Connection, job_id: int) -> Row | None:
+        return await (await connection.execute(sql("jobs", "lock_job"), {"job_id": job_id})).fetchone()
 
     async def delete(self, job_id: int, *, actor: str) -> bool:
         """Delete a job that has ended; its events stay. False when there is no such job.
 
         :raises AmpError: JOB_CONFLICT when it has not ended.
         """
-        parameters = {"job_id": job_id, "actor": actor, "terminal_states": list(TERMINAL_STATES)}
+        ask = Ask(Operation.DELETE, actor)
         async with self._db.transaction() as connection:
-            await connection.execute(sql("jobs", "lock_job"), parameters)
-            if await (await connection.execute(sql("jobs", "delete_job"), parameters)).fetchone() is not None:
-                return True
-        try:
-            job = await self.get(job_id)
-        except AmpError as error:
-            if error.code is ErrorCode.JOB_NOT_FOUND:
-                return False
-            raise
-        raise AmpError(
-            ErrorCode.JOB_CONFLICT,
-            f"job '{job_id}' cannot be deleted from current state: {job.state}; "
-            f"stop it first (ampctl job stop {job_id})",
-        )
+            row = await self._lock(connection, job_id)
+            if row is not None and judge(ask.operation, row) is Verdict.CONFLICTS:
+                raise conflict(ask, row)
+            return bool(row and await operate(connection, ask, [row]))
+
+    async def change_many(
+        self,
+        operation: Operation,
+        wanted: JobFilter,
+        *,
+        actor: str,
+        reason: str | None = None,
+        delay_seconds: float = 0.0,
+        dry_run: bool = False,
+    ) -> BulkResult:
+        """Do to all jobs that ``wanted`` finds, of those that there are now, what the method of the same name does to
+        one; those that it would refuse are skipped. With ``dry_run`` nothing changes.
+        """
+        ask = Ask(operation, actor, reason, delay_seconds, self._stop_seconds)
+        return await BulkOperation(self._db, ask, wanted, notifier=self._notifier, dry_run=dry_run).run()
 
     async def delete_in_states(self, states: Iterable[JobState], *, actor: str) -> int:
         """Delete the jobs in ``states`` (terminal ones) and return how many there were."""
-        highest = await self._db.fetch_one(sql("jobs", "highest_job_id"))
-        max_id = highest["id"] if highest else 0
-        doomed = sorted(frozenset(states) & TERMINAL_STATES)
-        return sum([await self._delete_in_state(state, max_id=max_id, actor=actor) for state in doomed])
+        doomed = JobFilter(states=frozenset(states) & TERMINAL_STATES)
+        return (await self.change_many(Operation.DELETE, doomed, actor=actor)).changed
 
-    async def _delete_in_state(self, state: JobState, *, max_id: int, actor: str) -> int:
-        total, after_id = 0, 0
-        while True:
-            parameters = {"state": state, "after_id": after_id, "max_id": max_id, "actor": actor}
-            row = await self._db.fetch_one(sql("jobs", "delete_jobs"), parameters)
-            if row is None or not row["deleted"]:
-                return total
-            total += int(row["deleted"])
-            after_id = row["last_id"]
+    async def history(self, job_id: int, *, limit: int) -> JobHistory:
+        """Return the ``limit`` newest executions of a job, the newest first, with their attempts; none of a job that
+        there is not.
+        """
+        return await read_history(self._db, job_id, limit=limit)
+
+    async def statistics(self, wanted: JobFilter) -> JobStatistics:
+        """Count the ``wanted`` jobs by where they stand."""
+        return await read_statistics(self._db, wanted)
 
     async def events(self, job_id: int, *, limit: int = MOST_EVENTS, after_id: int = 0) -> tuple[list[JobEvent], bool]:
         """Return a page of the history of a job, oldest first, from after an event, and whether there is more; that of
@@ -215,7 +261,8 @@ class JobStore:
 def _same_options(row: Row, wanted: dict[str, Any], deployment: Deployment) -> bool:
     plain = all(row[name] == wanted[name] for name in ("worker_selector", "priority", "retries"))
     same_input = row["input"] in (deployment.input, *deployment.earlier_inputs)
-    return plain and same_input and row["retry_policy"] == wanted["retry_policy"].obj
+    same_times = same_schedule(row["schedule"], deployment.schedule)
+    return plain and same_input and same_times and row["retry_policy"] == wanted["retry_policy"].obj
 
 
 async def _same_dependencies(connection: Connection, job_id: int, deployment: Deployment) -> bool:

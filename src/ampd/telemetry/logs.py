@@ -49,6 +49,11 @@ _SCHEMES_WITH_KEYS_IN_PATH = frozenset({"http", "https", "ws", "wss", "grpc", "g
 _AFTER_URL = ".,;:)]}>'`"
 
 
+def names_a_secret(key: str) -> bool:
+    """Tell whether what stands under ``key`` is taken for a secret."""
+    return _SECRET_KEY.search(key) is not None
+
+
 def redact(url: str) -> str:
     """Return ``url`` fit for logs and messages: no account, no parameters, no keys in its path."""
     scheme, separator, rest = url.partition("://")

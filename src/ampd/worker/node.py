@@ -51,8 +51,8 @@ class WorkerSettings:
 
 
 class WorkerNode:
-    """One worker process. ``handlers`` run jobs by kind, ``companions`` go on beside them; ``info`` is its build
-    data.
+    """One worker process. ``handlers`` run jobs by kind, and only jobs of these kinds come here; ``companions`` go on
+    beside them; ``info`` is its build data.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class WorkerNode:
         self._heartbeat = Heartbeat(
             db.url,
             identity,
-            info=info,
+            info=info | {"kinds": sorted(handlers)},
             slots=settings.slots,
             settings=settings.heartbeat,
             on_beat=lambda beat: _call(loop, self._beats.put_nowait, beat),

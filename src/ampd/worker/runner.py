@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
-from ampd.jobs import JobContext, JobHandler, Lease, LeasedJobs, StartedJob
+from ampd.jobs import Completed, JobContext, JobHandler, Lease, LeasedJobs, StartedJob
 from ampd.tasks import cancel_all
 
 _log = structlog.get_logger(__name__)
@@ -140,7 +140,10 @@ class JobRunner:
         jobs = self._leased_jobs
         try:
             context = JobContext(started.lease, started.input, job.stop, self._lease_is_valid)
-            if await self._handler(started.kind).run(context):
+            ended = await self._handler(started.kind).run(context)
+            if isinstance(ended, Completed):
+                return _completion(jobs, ended)
+            if ended:
                 return jobs.complete
             return jobs.hand_back if job.gives_back else jobs.stop
         except asyncio.CancelledError:
@@ -176,6 +179,13 @@ class JobRunner:
                     _log.warning("job.outcome_lost", error=error.message)
                     return False
             await asyncio.sleep(_WRITE_PAUSE_SECONDS)
+
+
+def _completion(jobs: LeasedJobs, completed: Completed) -> Outcome:
+    async def complete(lease: Lease) -> bool:
+        return await jobs.complete(lease, completed)
+
+    return complete
 
 
 def _failure(jobs: LeasedJobs, error: AmpError) -> Outcome:

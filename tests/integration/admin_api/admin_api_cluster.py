@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -11,10 +13,13 @@ import httpx
 from ampd.admin_api import Services
 from ampd.data_store import Dataset, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
+from ampd.handlers import Kind
 from ampd.jobs import (
+    JobCreator,
     JobStore,
     Lease,
     LeasedJobs,
+    TimetableStore,
     WorkerIdentity,
     WorkerSession,
     WorkerStore,
@@ -22,6 +27,7 @@ from ampd.jobs import (
 )
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
+from ampd.webhooks import AddressRules, WebhookStore
 
 LEASE_SECONDS = 5.0
 SECRET_URL = "https://user:hunter2@rpc.example.com/v3/0123456789abcdef?apikey=s3cret"
@@ -35,14 +41,18 @@ def error(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, body["error_code"]
 
 
-def services_over(db: MetadataDb, directory: Path) -> Services:
-    """Return the services of a controller whose files lie in ``directory``."""
+def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = MappingProxyType({})) -> Services:
+    """Return the services of a controller whose files lie in ``directory``, and which knows ``kinds``."""
     return Services(
         jobs=JobStore(db),
         workers=WorkerStore(db),
         datasets=DatasetStore(db, ObjectStore.open(directory / "manifests")),
         providers=ProviderStore(ObjectStore.open(directory / "providers")),
         tables=TableStore(db),
+        timetables=TimetableStore(db),
+        creator=JobCreator(db),
+        kinds=kinds,
+        webhooks=WebhookStore(db, AddressRules.of(["127.0.0.0/8"])),
         version="0.0.0",
     )
 

@@ -15,8 +15,19 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
     manifest_hash = await cluster.register()
     job_id = await cluster.deploy(end_block=100, parallelism=4, worker_id="worker-*", priority=7)
     job = (await cluster.api.get(f"/jobs/{job_id}")).json()
-    for key in ("run_at", "created_at", "updated_at"):
+    for key in ("run_at", "created_at", "updated_at", "scheduled_at"):
         assert INSTANT.fullmatch(job.pop(key))
+    for key in ("scheduled_at_ms", "created_at_ms", "updated_at_ms"):
+        assert isinstance(job.pop(key), int)
+    descriptor = {
+        "kind": "materialize-raw",
+        "end_block": "100",
+        "max_writers": 4,
+        "dataset_namespace": "ethereum",
+        "dataset_name": "mainnet",
+        "manifest_hash": manifest_hash,
+        "verify": "sample",
+    }
     assert job == {
         "id": job_id,
         "status": "SCHEDULED",
@@ -26,25 +37,40 @@ async def test_a_waiting_job_shows_every_field_of_the_seed_and_of_the_reference_
         "manifest_hash": manifest_hash,
         "worker_id": None,
         "node_id": "",
-        "descriptor": {
-            "kind": "materialize-raw",
-            "end_block": "100",
-            "max_writers": 4,
-            "dataset_namespace": "ethereum",
-            "dataset_name": "mainnet",
-            "manifest_hash": manifest_hash,
-            "verify": "sample",
-        },
+        "namespace": "extraction",
+        "product": None,
+        "env": None,
+        "input": descriptor,
+        "descriptor": descriptor,
         "end_block": "100",
         "parallelism": 4,
         "priority": 7,
         "labels": {"dataset_version": "1.0.0"},
+        "started_at": None,
+        "started_at_ms": None,
+        "completed_at": None,
+        "completed_at_ms": None,
+        "recurring": False,
+        "cron": None,
+        "tz": None,
+        "every_ms": None,
+        "next_run_at": None,
+        "next_run_at_ms": None,
+        "execution_count": 0,
+        "limit": None,
+        "end_date": None,
+        "end_date_ms": None,
+        "schedule": None,
         "execution_number": 1,
+        "result": None,
         "retries": None,
         "retry_count": 0,
+        "total_retries": 0,
         "last_error": None,
         "depends_on": [],
         "waiting_for": "slot",
+        "stop_intent": None,
+        "stop_reason": None,
     }
 
 

@@ -7,14 +7,28 @@ from typing import Any
 from admin_api_cluster import Cluster
 
 from ampd import __version__
-from ampd.admin_api import models, specification
+from ampd.admin_api import job_models, models, schedule_models, specification, webhook_models
 from ampd.admin_api.openapi import specification_text
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
     "/healthz": {"get"},
-    "/jobs": {"get", "delete"},
+    "/jobs": {"get", "post", "delete"},
+    "/jobs/stats": {"get"},
+    "/jobs/cancel": {"post"},
+    "/jobs/pause": {"post"},
+    "/jobs/resume": {"post"},
+    "/jobs/retry": {"post"},
+    "/jobs/delete": {"post"},
+    "/jobs/{id}/next": {"get"},
+    "/jobs/{id}/reschedule": {"post"},
+    "/schedules/preview": {"post"},
     "/jobs/{id}": {"get", "delete"},
+    "/jobs/{id}/cancel": {"post"},
+    "/jobs/{id}/pause": {"post"},
+    "/jobs/{id}/resume": {"post"},
+    "/jobs/{id}/retry": {"post"},
+    "/jobs/{id}/history": {"get"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
     "/jobs/{id}/events": {"get"},
@@ -35,6 +49,15 @@ OPERATIONS = {
     "/manifests/{hash}": {"get"},
     "/providers": {"get", "post"},
     "/providers/{name}": {"get", "delete"},
+    "/webhooks": {"get", "post"},
+    "/webhooks/by-url": {"put"},
+    "/webhooks/{id}": {"get", "patch", "delete"},
+    "/webhooks/{id}/rotate": {"post"},
+    "/webhooks/{id}/test": {"post"},
+    "/webhooks/{id}/deliveries": {"get"},
+    "/webhooks/{id}/deliveries/{delivery_id}": {"get"},
+    "/webhooks/{id}/deliveries/{delivery_id}/replay": {"post"},
+    "/webhooks/{id}/replay": {"post"},
 }
 
 
@@ -74,7 +97,7 @@ def _references(node: Any) -> list[str]:
 
 def test_the_examples_of_answers_are_true_ones() -> None:
     checked = 0
-    for model in vars(models).values():
+    for model in (vars(models) | vars(job_models) | vars(schedule_models) | vars(webhook_models)).values():
         if isinstance(model, type) and issubclass(model, models.BaseModel) and model is not models.BaseModel:
             extra = model.model_config.get("json_schema_extra")
             for example in extra["examples"] if isinstance(extra, dict) else []:

@@ -13,8 +13,8 @@ from ampd.admin_api.deployment import (
     verification_deployment,
 )
 from ampd.admin_api.errors import error_responses
+from ampd.admin_api.job_models import DatasetJobListBody
 from ampd.admin_api.models import (
-    DatasetJobListBody,
     DatasetListBody,
     DatasetRevisionBody,
     DatasetSummaryBody,
@@ -149,6 +149,7 @@ async def get_revision_manifest(
         ErrorCode.ACTIVE_JOB_CONFLICT,
         ErrorCode.DEPENDENCY_NOT_FOUND,
         ErrorCode.DEPENDENCY_CYCLE,
+        ErrorCode.INVALID_SCHEDULE,
         ErrorCode.REQUEST_TOO_LARGE,
         bad_request=ErrorCode.PROVIDER_NOT_FOUND,
     ),
@@ -169,7 +170,7 @@ async def deploy_dataset(
     dataset = await services.datasets.resolve(_reference(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
     request = body or DeployRequest()
-    depends_on = await dependencies_of(services.datasets, request)
+    depends_on = await dependencies_of(services.datasets, request.depends_on)
     deployment = extraction_deployment(dataset, manifest, request, depends_on)
     await require_provider(services.providers, manifest)
     job = await services.jobs.deploy(deployment, actor=ACTOR)

@@ -6,19 +6,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from ampd.admin_api.deployment import VERIFICATION_KIND
+from ampd.admin_api.deployment import EXTRACTION_KIND, VERIFICATION_KIND
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.filters import job_filter
-from ampd.admin_api.models import JobBody, JobEventBody, JobEventListBody, JobListBody, ProgressBody
-from ampd.admin_api.present import event_body, job_body, progress_body, verification_progress_body
+from ampd.admin_api.job_models import JobBody, JobListBody
+from ampd.admin_api.job_requests import JobDeleteQuery, JobDeleteRequest, JobListQuery
+from ampd.admin_api.models import JobEventBody, JobEventListBody, ProgressBody
+from ampd.admin_api.present import event_body, job_body, own_progress_body, progress_body, verification_progress_body
 from ampd.admin_api.requests import (
     MAX_LIMIT,
     EventId,
     EventListQuery,
-    JobDeleteQuery,
-    JobDeleteRequest,
     JobId,
-    JobListQuery,
 )
 from ampd.admin_api.services import ACTOR, Services, ServicesParameter
 from ampd.errors import AmpError, ErrorCode
@@ -49,13 +48,17 @@ _OF_ONE_JOB = (ErrorCode.INVALID_JOB_ID, ErrorCode.JOB_NOT_FOUND, ErrorCode.META
 )
 async def list_jobs(query: Annotated[JobListQuery, Query()], services: ServicesParameter) -> JobListBody:
     """List one page of jobs, the newest first."""
-    _check_limit(query.limit)
-    jobs, more = await services.jobs.list_page(job_filter(query), limit=query.limit)
+    check_limit(query.limit)
+    jobs, more = await services.jobs.list_page(job_filter(query), limit=query.limit, offset=query.offset)
     bodies = [job_body(job) for job in jobs]
     return JobListBody(jobs=bodies, next_cursor=bodies[-1].id) if more else JobListBody(jobs=bodies)
 
 
-def _check_limit(limit: int) -> None:
+def check_limit(limit: int) -> None:
+    """Refuse a page of no jobs, or of too many.
+
+    :raises AmpError: LIMIT_INVALID, LIMIT_TOO_LARGE.
+    """
     if limit < 1:
         raise AmpError(ErrorCode.LIMIT_INVALID, "limit must be greater than 0")
     if limit > MAX_LIMIT:
@@ -156,10 +159,12 @@ async def stop_job(job_id: JobId, services: ServicesParameter) -> JobBody:
     responses=error_responses(*_OF_ONE_JOB),
 )
 async def get_job_progress(job_id: JobId, services: ServicesParameter) -> ProgressBody:
-    """Tell how far a job is: per table, or what a verification has found."""
+    """Tell how far a job is: per table, what a verification has found, or what another handler says of itself."""
     job = await services.jobs.get(job_id)
     if job.kind == VERIFICATION_KIND:
         return verification_progress_body(job, await services.jobs.last_progress(job_id))
+    if job.kind != EXTRACTION_KIND:
+        return own_progress_body(job, await services.jobs.last_progress(job_id))
     tables = await services.tables.progress_of_job(job_id)
     return progress_body(job, tables, await services.tables.progress_summary(job))
 
@@ -179,7 +184,7 @@ async def list_job_events(
     job_id: JobId, query: Annotated[EventListQuery, Query()], services: ServicesParameter
 ) -> JobEventListBody:
     """List one page of the history of a job, oldest first; that of a removed job too, while it is kept."""
-    _check_limit(query.limit)
+    check_limit(query.limit)
     events, more = await services.jobs.events(job_id, limit=query.limit, after_id=query.after)
     bodies = [event_body(event) for event in events]
     if more:

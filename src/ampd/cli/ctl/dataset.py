@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from ampd.cli.ctl import output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api, read_json_object
+from ampd.cli.ctl.schedule import NO_TIMES, When
 from ampd.client import VerifyMode
 
 app = App(
@@ -75,6 +76,7 @@ def deploy_dataset(
     priority: int | None = None,
     depends_on: Annotated[list[str], Parameter(negative=(), show_default=False)] = NOTHING,
     retries: int | None = None,
+    when: When = NO_TIMES,
     options: Options = DEFAULT_OPTIONS,
 ) -> None:
     """Start the extraction of a dataset. The same options again answer the same job.
@@ -109,6 +111,7 @@ def deploy_dataset(
             priority=priority,
             depends_on=depends_on,
             retries=retries,
+            schedule=when.schedule(),
         )
     text = output.success("Dataset deployed successfully", f"Job ID: {job_id}")
     output.emit({"job_id": job_id}, text, as_json=options.json)

@@ -119,6 +119,7 @@ def _waiting(job: Job) -> str:
         "run_at": f"its time, {instant(job.run_at)}",
         "retry": f"retry {job.retry_count}, {instant(job.run_at)}",
         "worker": "a live worker",
+        "handler": f"a worker that runs jobs of kind {job.kind}",
         "slot": "a free slot on a worker",
         "start": "its worker to start it",
     }

@@ -10,7 +10,7 @@ WITH given AS (
     -- By their ids, and nothing else: along an index of their states all jobs that wait might be read. The planner takes ids and states for
     -- independent: it would also expect no row, and look through all that is given for each.
     WHERE j.id = ANY (%(job_ids)s::bigint[])
-      AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met AND j.run_at <= statement_timestamp(), false)
+      AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met AND j.run_at <= statement_timestamp() AND NOT j.rests, false)
       AND j.worker_selector IS NOT DISTINCT FROM given.worker_selector
     ORDER BY j.id
     FOR NO KEY UPDATE OF j SKIP LOCKED

@@ -13,6 +13,8 @@ WITH seen AS (
     DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM doomed)) RETURNING id, execution_number, lease_epoch, state
 ), attempt AS (
     DELETE FROM job_attempts WHERE job_id = ANY (ARRAY(SELECT id FROM deleted))
+), firing AS (
+    DELETE FROM job_firings WHERE job_id = ANY (ARRAY(SELECT id FROM deleted))
 ), event AS (
     INSERT INTO job_events (job_id, actor, event_type, from_state, execution_number, lease_epoch)
     SELECT id, %(actor)s, 'DELETED', state, execution_number, lease_epoch FROM deleted

@@ -1,5 +1,6 @@
--- Live workers that take work, with their slots and how many of them are taken; only those with a free one.
-SELECT w.node_id, w.incarnation, w.slots, jobs.held
+-- Live workers that take work, with their slots, how many of them are taken, and the kinds of jobs that they run (NULL: a worker of an
+-- earlier release, which does not say); only those with a free slot.
+SELECT w.node_id, w.incarnation, w.slots, jobs.held, w.info -> 'kinds' AS kinds
 FROM workers w
 JOIN worker_heartbeats h ON h.node_id = w.node_id AND h.incarnation = w.incarnation
 CROSS JOIN LATERAL (

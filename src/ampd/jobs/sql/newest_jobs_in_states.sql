@@ -7,7 +7,7 @@ CROSS JOIN LATERAL (
     WHERE (state, id) > (wanted.state, 0) AND (state, id) < (wanted.state, coalesce(%(before_id)s, 9223372036854775807))
       AND {conditions}
     ORDER BY state DESC, id DESC
-    LIMIT %(limit)s
+    LIMIT %(limit)s + %(offset)s
 ) picked
 ORDER BY picked.id DESC
-LIMIT %(limit)s
+LIMIT %(limit)s OFFSET %(offset)s

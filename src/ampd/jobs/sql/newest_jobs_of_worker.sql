@@ -5,4 +5,4 @@ SELECT * FROM (
     OFFSET 0
 ) held
 ORDER BY id DESC
-LIMIT %(limit)s
+LIMIT %(limit)s OFFSET %(offset)s
