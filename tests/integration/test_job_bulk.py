@@ -85,14 +85,12 @@ class Traffic:
     engine: Engine
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
-    claims: int = 0
     deployed: list[int] = field(default_factory=list)
 
     async def work(self) -> None:
         leased, identity = LeasedJobs(self.engine.db), self.engine.worker._identity
         while not self.ends.is_set():
             claim = await claim_jobs(self.engine.db, identity, lease_seconds=LEASE_SECONDS)
-            self.claims += 1
             ended = await asyncio.gather(*(leased.complete(job.lease) for job in claim.started))
             self.completed += sum(ended)
 
@@ -123,13 +121,10 @@ async def _meets_traffic(engine: Engine, url: str, count: int) -> None:
         group.create_task(traffic.deploy())
         while not traffic.completed or not traffic.deployed:
             await asyncio.sleep(0)
-        before = traffic.claims
         result = await JobStore(db).change_many(Operation.PAUSE, ACTIVE, actor="bulk")
         while traffic.deployed[-1] <= db.highest_id:
             await asyncio.sleep(0)
         traffic.ends.set()
-        claims = traffic.claims - before
-    assert claims > 5, "claims went on"
 
     # What there was is paused, or was done before its turn came; what came meanwhile nobody has touched.
     touched = await engine.db.fetch_all("SELECT job_id AS id FROM job_events WHERE actor = 'bulk' ORDER BY 1")
