@@ -11,12 +11,15 @@ from ampd.admin_api.errors import install_error_handlers
 from ampd.admin_api.middleware import RequestGuard
 from ampd.admin_api.routes import (
     datasets,
+    files,
     health,
     job_creation,
     job_operations,
     jobs,
     manifests,
     providers,
+    restores,
+    revisions,
     timetable,
     webhooks,
     workers,
@@ -51,8 +54,9 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    nouns = (health, job_creation, job_operations, jobs, timetable, workers, datasets, manifests, providers, webhooks)
-    for noun in nouns:
+    of_jobs = (health, job_creation, job_operations, jobs, timetable, workers)
+    of_the_lake = (datasets, restores, manifests, providers, revisions, files)
+    for noun in (*of_jobs, *of_the_lake, webhooks):
         app.include_router(noun.router)
     install_error_handlers(app)
     app.add_middleware(RequestGuard)

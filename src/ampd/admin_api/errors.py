@@ -40,6 +40,9 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_SCHEDULE,
         ErrorCode.INVALID_WEBHOOK_ID,
         ErrorCode.INVALID_WEBHOOK,
+        ErrorCode.INVALID_PATH_PARAMETERS,
+        ErrorCode.INVALID_FILE_ID,
+        ErrorCode.CANNOT_DELETE_LATEST_VERSION,
     ),
     403: (ErrorCode.CROSS_ORIGIN_REFUSED,),
     404: (
@@ -52,6 +55,12 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.PROVIDER_NOT_FOUND,
         ErrorCode.WEBHOOK_NOT_FOUND,
         ErrorCode.DELIVERY_NOT_FOUND,
+        ErrorCode.TABLE_NOT_IN_MANIFEST,
+        ErrorCode.TABLE_NOT_REGISTERED,
+        ErrorCode.TABLE_NOT_FOUND,
+        ErrorCode.REVISION_NOT_FOUND,
+        ErrorCode.FILE_NOT_FOUND,
+        ErrorCode.RESTORE_NOT_FOUND,
     ),
     405: (ErrorCode.METHOD_NOT_ALLOWED,),
     409: (
@@ -61,6 +70,11 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.IDEMPOTENCY_KEY_REUSED,
         ErrorCode.WEBHOOK_CONFLICT,
         ErrorCode.WEBHOOK_DISABLED,
+        ErrorCode.MANIFEST_LINKED,
+        ErrorCode.REVISION_CONFLICT,
+        ErrorCode.REVISION_IS_ACTIVE,
+        ErrorCode.WRITER_JOB_NOT_TERMINAL,
+        ErrorCode.FILE_METADATA_REMAINING,
     ),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
     503: (ErrorCode.METADATA_DB_UNREACHABLE,),
@@ -74,6 +88,8 @@ _PATH_CODES: Final = {
     "workers": ErrorCode.INVALID_WORKER_ID,
     "providers": ErrorCode.INVALID_PROVIDER_NAME,
     "webhooks": ErrorCode.INVALID_WEBHOOK_ID,
+    "revisions": ErrorCode.INVALID_PATH_PARAMETERS,
+    "files": ErrorCode.INVALID_FILE_ID,
 }
 # What a bad body is called, by the route; elsewhere INVALID_BODY.
 _BODY_CODES: Final = {

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from ampd.data_store import TableStore
+from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
@@ -29,6 +29,7 @@ class Services:
     datasets: DatasetStore
     providers: ProviderStore
     tables: TableStore
+    lake: LakeStores
     creator: JobCreator
     timetables: TimetableStore
     kinds: Mapping[str, InputKind]

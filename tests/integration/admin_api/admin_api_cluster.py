@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from ampd.admin_api import Services
-from ampd.data_store import Dataset, TableStore
+from ampd.data_store import Dataset, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
 from ampd.jobs import (
@@ -49,6 +49,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         datasets=DatasetStore(db, ObjectStore.open(directory / "manifests")),
         providers=ProviderStore(ObjectStore.open(directory / "providers")),
         tables=TableStore(db),
+        lake=LakeStores(db, ObjectStore.open(directory / "data")),
         timetables=TimetableStore(db),
         creator=JobCreator(db),
         kinds=kinds,
