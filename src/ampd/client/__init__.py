@@ -1,14 +1,22 @@
 """The Python client of the Admin API.
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
-``providers`` and ``webhooks``. They answer frozen dataclasses that keep the answer as it came in ``raw``. Every
-failure is an :class:`ApiError`. :func:`verify_webhook` is for those who receive webhooks.
+``providers``, ``revisions`` and ``webhooks``. They answer frozen dataclasses that keep the answer as it came in
+``raw``. Every failure is an :class:`ApiError`. :func:`verify_webhook` is for those who receive webhooks.
 """
 
 from __future__ import annotations
 
 from ampd.client._async import AsyncAmpd
 from ampd.client._errors import ApiError
+from ampd.client._lake_models import (
+    FilePage,
+    LakeFile,
+    ManifestTag,
+    RestoredTable,
+    RestoreProgress,
+    Revision,
+)
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
@@ -55,13 +63,19 @@ __all__ = [
     "Dependency",
     "Event",
     "EventPage",
+    "FilePage",
     "Job",
     "JobDataset",
     "JobPage",
+    "LakeFile",
     "ManifestSummary",
+    "ManifestTag",
     "Progress",
     "Provider",
     "RegisteredDataset",
+    "RestoreProgress",
+    "RestoredTable",
+    "Revision",
     "ScheduleOptions",
     "TableProgress",
     "VerificationReport",

@@ -13,6 +13,7 @@ import httpx
 
 from ampd.client import _calls
 from ampd.client._calls import JobFilters
+from ampd.client._lake import AsyncDatasetLake, AsyncManifestUse, AsyncRevisions
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
@@ -139,7 +140,7 @@ class AsyncWorkers:
         return await self._send(_calls.drain_worker(node_id, drain=False))
 
 
-class AsyncDatasets:
+class AsyncDatasets(AsyncDatasetLake):
     """Datasets. A name is ``namespace/name``; a reference is ``namespace/name@revision`` (default ``latest``)."""
 
     def __init__(self, send: SendAsync) -> None:
@@ -226,7 +227,7 @@ class AsyncDatasets:
         return await self._send(_calls.dataset_jobs(reference))
 
 
-class AsyncManifests:
+class AsyncManifests(AsyncManifestUse):
     """Manifests, known by the SHA-256 of their canonical JSON."""
 
     def __init__(self, send: SendAsync) -> None:
@@ -289,6 +290,7 @@ class AsyncAmpd:
         self.datasets = AsyncDatasets(self._transport.send)
         self.manifests = AsyncManifests(self._transport.send)
         self.providers = AsyncProviders(self._transport.send)
+        self.revisions = AsyncRevisions(self._transport.send)
         self.webhooks = AsyncWebhooks(self._transport.send)
 
     async def __aenter__(self) -> AsyncAmpd:
