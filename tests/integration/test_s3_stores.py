@@ -74,6 +74,14 @@ async def test_what_was_put_can_be_read_listed_replaced_and_deleted(store: Objec
     assert await store.get("b/one") is None
 
 
+async def test_the_end_of_an_object_is_read_alone_with_what_the_store_says_of_the_whole(store: ObjectStore) -> None:
+    put = await store.put("a/b", b"0123456789")
+    part = await store.get_from("a/b", 7)
+    assert part is not None
+    assert (part.data, part.size, part.e_tag) == (b"789", 10, put.e_tag)
+    assert await store.get_from("a/none", 0) is None
+
+
 async def test_what_is_not_there_is_no_error(store: ObjectStore) -> None:
     assert await store.get("a/b") is None
     assert await store.list() == []

@@ -15,12 +15,15 @@ from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
 from ampd.admin_api.routes import (
     datasets,
+    files,
     health,
     job_creation,
     job_operations,
     jobs,
     manifests,
     providers,
+    restores,
+    revisions,
     timetable,
     tokens,
     webhooks,
@@ -89,20 +92,9 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    nouns = (
-        health,
-        job_creation,
-        job_operations,
-        jobs,
-        timetable,
-        workers,
-        datasets,
-        manifests,
-        providers,
-        tokens,
-        webhooks,
-    )
-    for noun in nouns:
+    of_jobs = (health, job_creation, job_operations, jobs, timetable, workers)
+    of_the_lake = (datasets, restores, manifests, providers, revisions, files)
+    for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)
     install_error_handlers(app)
     app.openapi = lambda: _specification_of(app)  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from ampd.access import Access, AccessStore
 from ampd.admin_api.rules import access_under_rule
-from ampd.data_store import TableStore
+from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
@@ -39,6 +39,7 @@ class Services:
     datasets: DatasetStore
     providers: ProviderStore
     tables: TableStore
+    lake: LakeStores
     creator: JobCreator
     timetables: TimetableStore
     kinds: Mapping[str, InputKind]

@@ -1,8 +1,8 @@
 """The Python client of the Admin API.
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
-``providers``, ``webhooks`` and ``tokens``. They answer frozen dataclasses that keep the answer as it came in
-``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive
+``providers``, ``revisions``, ``webhooks`` and ``tokens``. They answer frozen dataclasses that keep the answer as it
+came in ``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive
 webhooks.
 """
 
@@ -22,6 +22,14 @@ from ampd.client._job_models import (
     JobHistory,
     JobPage,
     JobStats,
+)
+from ampd.client._lake_models import (
+    FilePage,
+    LakeFile,
+    ManifestTag,
+    RestoredTable,
+    RestoreProgress,
+    Revision,
 )
 from ampd.client._models import (
     DatasetRevision,
@@ -78,6 +86,7 @@ __all__ = [
     "Dependency",
     "Event",
     "EventPage",
+    "FilePage",
     "FireTime",
     "FireTimes",
     "Instant",
@@ -93,12 +102,17 @@ __all__ = [
     "JobSelection",
     "JobStats",
     "JobStatus",
+    "LakeFile",
     "ManifestSummary",
+    "ManifestTag",
     "Moment",
     "Progress",
     "Provider",
     "RegisteredDataset",
+    "RestoreProgress",
+    "RestoredTable",
     "RetryOptions",
+    "Revision",
     "ScheduleOptions",
     "TableProgress",
     "Token",

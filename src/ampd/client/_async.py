@@ -12,6 +12,7 @@ import httpx
 from ampd.client import _calls, _job_calls
 from ampd.client._async_jobs import AsyncJobs
 from ampd.client._job_models import JobPage
+from ampd.client._lake import AsyncDatasetLake, AsyncManifestUse, AsyncRevisions
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
@@ -52,7 +53,7 @@ class AsyncWorkers:
         return await self._send(_calls.drain_worker(node_id, drain=False))
 
 
-class AsyncDatasets:
+class AsyncDatasets(AsyncDatasetLake):
     """Datasets. A name is ``namespace/name``; a reference is ``namespace/name@revision`` (default ``latest``)."""
 
     def __init__(self, send: SendAsync) -> None:
@@ -140,7 +141,7 @@ class AsyncDatasets:
         return await self._send(_calls.dataset_jobs(reference))
 
 
-class AsyncManifests:
+class AsyncManifests(AsyncManifestUse):
     """Manifests, known by the SHA-256 of their canonical JSON."""
 
     def __init__(self, send: SendAsync) -> None:
@@ -203,6 +204,7 @@ class AsyncAmpd:
         self.datasets = AsyncDatasets(self._transport.send)
         self.manifests = AsyncManifests(self._transport.send)
         self.providers = AsyncProviders(self._transport.send)
+        self.revisions = AsyncRevisions(self._transport.send)
         self.webhooks = AsyncWebhooks(self._transport.send)
         self.tokens = AsyncTokens(self._transport.send)
 

@@ -12,6 +12,7 @@ import httpx
 from ampd.client import _calls, _job_calls
 from ampd.client._job_models import JobPage
 from ampd.client._jobs import Jobs
+from ampd.client._lake import DatasetLake, ManifestUse, Revisions
 from ampd.client._models import (
     DatasetRevision,
     DatasetSummary,
@@ -52,7 +53,7 @@ class Workers:
         return self._send(_calls.drain_worker(node_id, drain=False))
 
 
-class Datasets:
+class Datasets(DatasetLake):
     """Datasets. A name is ``namespace/name``; a reference is ``namespace/name@revision`` (default ``latest``)."""
 
     def __init__(self, send: Send) -> None:
@@ -140,7 +141,7 @@ class Datasets:
         return self._send(_calls.dataset_jobs(reference))
 
 
-class Manifests:
+class Manifests(ManifestUse):
     """Manifests, known by the SHA-256 of their canonical JSON."""
 
     def __init__(self, send: Send) -> None:
@@ -203,6 +204,7 @@ class Ampd:
         self.datasets = Datasets(self._transport.send)
         self.manifests = Manifests(self._transport.send)
         self.providers = Providers(self._transport.send)
+        self.revisions = Revisions(self._transport.send)
         self.webhooks = Webhooks(self._transport.send)
         self.tokens = Tokens(self._transport.send)
 

@@ -24,13 +24,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request and how to read its answer."""
+    """One request and how to read its answer. One that ``takes_long`` is waited for without an end."""
 
     method: str
     path: str
     parse: Callable[[httpx.Response], T]
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
+    takes_long: bool = False
+
+    def request(self) -> dict[str, Any]:
+        """Return the arguments of httpx for it."""
+        waiting = {"timeout": None} if self.takes_long else {}
+        return {"method": self.method, "url": self.path, "params": dict(self.params), "json": self.body, **waiting}
 
 
 class Send(Protocol):
@@ -159,7 +165,7 @@ class SyncTransport:
         :raises ApiError: what the server said, ADMIN_API_UNREACHABLE, UNEXPECTED_ANSWER.
         """
         try:
-            response = self._http.request(call.method, call.path, params=dict(call.params), json=call.body)
+            response = self._http.request(**call.request())
         except httpx.HTTPError as error:
             raise unreachable(self._url, error) from error
         return read_answer(call, response)
@@ -187,7 +193,7 @@ class AsyncTransport:
         :raises ApiError: what the server said, ADMIN_API_UNREACHABLE, UNEXPECTED_ANSWER.
         """
         try:
-            response = await self._http.request(call.method, call.path, params=dict(call.params), json=call.body)
+            response = await self._http.request(**call.request())
         except httpx.HTTPError as error:
             raise unreachable(self._url, error) from error
         return read_answer(call, response)

@@ -23,7 +23,7 @@ from ampd.controller import run_placement, run_rescue, run_retention, run_timeta
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
 from ampd.daemons.stores import open_store
-from ampd.data_store import TableStore
+from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import discover
 from ampd.handlers.http_input import HTTP
@@ -108,6 +108,7 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
+        lake=LakeStores(db, open_store(config, config.data_dir)),
         timetables=TimetableStore(db, notifier=notifier),
         creator=JobCreator(db, notifier=notifier),
         kinds={HTTP.name: HTTP, **discover().kinds},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ampd.data_store.compaction_store import CompactionStore, FilesReplacedError, StoredFile
 from ampd.data_store.lake_files import LakeFile, LakeFiles
+from ampd.data_store.lake_stores import LakeStores
 from ampd.data_store.leftovers import Leftovers
 from ampd.data_store.range_store import (
     Cost,
@@ -18,6 +19,9 @@ from ampd.data_store.range_store import (
     StoredSegment,
 )
 from ampd.data_store.registration import WrittenSegment
+from ampd.data_store.restore_progress import RestoreProgress
+from ampd.data_store.restoring import RestoredTable, Restorer
+from ampd.data_store.revisions import RegisteredFile, RevisionFilter, RevisionInfo, RevisionStore
 from ampd.data_store.segments import Compression, Segment, describe_segment, encode_segment, segment_file_name
 from ampd.data_store.tables import (
     Dataset,
@@ -37,6 +41,7 @@ __all__ = [
     "HeldRange",
     "LakeFile",
     "LakeFiles",
+    "LakeStores",
     "Leftovers",
     "OpenPlan",
     "PlanView",
@@ -45,7 +50,14 @@ __all__ = [
     "RangeLease",
     "RangeState",
     "RangeStore",
+    "RegisteredFile",
+    "RestoreProgress",
+    "RestoredTable",
+    "Restorer",
     "Revision",
+    "RevisionFilter",
+    "RevisionInfo",
+    "RevisionStore",
     "Run",
     "Segment",
     "SegmentFile",

@@ -6,6 +6,7 @@ belongs to nobody, however late its writer was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -62,9 +63,33 @@ class Leftovers:
             deleted += len(rows)
         return deleted
 
-    async def _delete(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            await self._lake.delete(path)
+    async def clear(self, revision_id: int, *, concurrency: int = 1) -> int:
+        """Delete every object of a revision that does not count, whenever its time is; return how many. Nobody may be
+        writing it.
+        """
+        parameters = {"id": revision_id, "limit": _NAMES_AT_ONCE}
+        deleted = 0
+        while rows := await self._db.fetch_all(sql("data_store", "list_uncounted_of_revision"), parameters):
+            await self._delete([row["path"] for row in rows], concurrency=concurrency)
+            deleted += len(rows)
+        return deleted
+
+    async def clear_directory(self, directory: str, *, concurrency: int = 1) -> int:
+        """Delete every object that lies in a directory none of whose files count; return how many. What lies in
+        directories below it may belong to others.
+        """
+        paths = [found.path for found in await self._lake.list(directory) if found.path.rpartition("/")[0] == directory]
+        await self._delete(paths, concurrency=concurrency)
+        return len(paths)
+
+    async def _delete(self, paths: Sequence[str], *, concurrency: int = 1) -> None:
+        limit = asyncio.Semaphore(concurrency)
+
+        async def delete(path: str) -> None:
+            async with limit:
+                await self._lake.delete(path)
+
+        await asyncio.gather(*(delete(path) for path in paths))
         await self._db.execute(sql("data_store", "forget_files"), {"paths": list(paths)})
         if paths:
             _log.info("leftovers.deleted", files=len(paths), first=paths[0])

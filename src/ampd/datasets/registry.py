@@ -6,7 +6,7 @@ A manifest is stored once, under its hash. A dataset is linked to manifests; its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,6 +83,15 @@ class DatasetVersions:
 
 
 @dataclass(frozen=True)
+class ManifestTag:
+    """A tag (a semantic version, ``latest`` or ``dev``) of a dataset that points at a manifest."""
+
+    namespace: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
 class ManifestSummary:
     """A registered manifest and the number of datasets that it is linked to."""
 
@@ -113,13 +122,14 @@ class DatasetStore:
     async def register_manifest(self, manifest: EvmRpcManifest) -> str:
         """Store ``manifest`` and return its hash. Doing it again changes nothing.
 
-        The object is written first: a row without its object could not be used.
+        The object is written while the row is held: nobody sees a row without its object, and whoever deletes the
+        manifest comes before both or after both.
         """
         manifest_hash = manifest.hash()
-        await self._manifests.replace(manifest_hash, manifest.canonical_json())
         row = {"hash": manifest_hash, "kind": manifest.kind, "path": manifest_hash}
         async with self._db.transaction() as connection:
             await connection.execute(sql("datasets", "insert_manifest"), row)
+            await self._manifests.replace(manifest_hash, manifest.canonical_json())
         return manifest_hash
 
     async def register(
@@ -217,10 +227,7 @@ class DatasetStore:
         wanted = parse_hash(manifest_hash)
         row = await self._db.fetch_one(sql("datasets", "find_manifest"), {"hash": wanted, **self._scope()})
         if row is None:
-            raise AmpError(
-                ErrorCode.MANIFEST_NOT_FOUND,
-                f"manifest '{wanted}' is not registered; 'ampctl manifest register FILE' registers one",
-            )
+            raise _unknown_manifest(wanted)
         content = await self._manifests.get(row["path"])
         if content is None:
             raise AmpError(
@@ -236,6 +243,83 @@ class DatasetStore:
                 f"hash is {manifest.hash()}. Register the original manifest again",
             )
         return manifest
+
+    async def tags_of_manifest(self, manifest_hash: str) -> list[ManifestTag]:
+        """Return the tags that point at a manifest, ordered by dataset.
+
+        :raises AmpError: INVALID_HASH, MANIFEST_NOT_FOUND.
+        """
+        key = {"hash": parse_hash(manifest_hash)}
+        if await self._db.fetch_one(sql("datasets", "find_manifest"), key) is None:
+            raise _unknown_manifest(key["hash"])
+        return [ManifestTag(**row) for row in await self._db.fetch_all(sql("datasets", "list_tags_of_manifest"), key)]
+
+    async def delete(self, namespace: str, name: str, *, active_states: Collection[str]) -> None:
+        """Forget a dataset, its versions and tags; one that does not exist is fine. Its manifests and files stay.
+
+        :raises AmpError: INVALID_REFERENCE; ACTIVE_JOB_CONFLICT while a job in one of ``active_states`` is about it.
+        """
+        dataset = DatasetName(namespace, name)
+        key = _key(dataset)
+        async with self._db.transaction() as connection:
+            await connection.execute(sql("datasets", "lock_dataset"), key)
+            states = {**key, "states": list(active_states)}
+            row = await (await connection.execute(sql("datasets", "find_active_job"), states)).fetchone()
+            if row is not None:
+                raise AmpError(
+                    ErrorCode.ACTIVE_JOB_CONFLICT,
+                    f"job {row['id']} of dataset '{dataset}' is {row['state']}: stop it first, with 'ampctl job stop "
+                    f"{row['id']}'",
+                )
+            await connection.execute(sql("datasets", "delete_dataset"), key)
+
+    async def delete_version(self, namespace: str, name: str, version: str) -> None:
+        """Forget a semantic version; one that does not exist is fine.
+
+        :raises AmpError: INVALID_REFERENCE; CANNOT_DELETE_LATEST_VERSION for the highest one, which `latest` means.
+        """
+        dataset, wanted = DatasetName(namespace, name), parse_version(version)
+        key = _key(dataset)
+        async with self._db.transaction() as connection:
+            await connection.execute(sql("datasets", "lock_dataset"), key)
+            rows = await (await connection.execute(sql("datasets", "list_tags"), key)).fetchall()
+            if _highest(row["version"] for row in rows) == wanted.text:
+                raise AmpError(
+                    ErrorCode.CANNOT_DELETE_LATEST_VERSION,
+                    f"version {wanted.text} of dataset '{dataset}' is its latest: register a higher one first, or "
+                    f"delete the dataset with 'ampctl dataset rm {dataset}'",
+                )
+            await connection.execute(sql("datasets", "delete_tag"), {**key, "version": wanted.text})
+
+    async def delete_manifest(self, manifest_hash: str) -> bool:
+        """Delete a manifest that nothing needs; tell whether it was there.
+
+        :raises AmpError: INVALID_HASH; MANIFEST_LINKED while a dataset or files in the lake need it.
+        """
+        key = {"hash": parse_hash(manifest_hash)}
+        async with self._db.transaction() as connection:
+            row = await (await connection.execute(sql("datasets", "lock_manifest"), key)).fetchone()
+            if row is None:
+                return False
+            use = await (await connection.execute(sql("datasets", "find_use_of_manifest"), key)).fetchone()
+            if use is not None:
+                raise _manifest_linked(key["hash"], use)
+            await connection.execute(sql("datasets", "delete_manifest"), key)
+            await self._manifests.delete(row["path"])
+        return True
+
+    async def prune_manifests(self) -> int:
+        """Delete all manifests that nothing needs, and count them."""
+        rows = await self._db.fetch_all(sql("datasets", "list_unused_manifests"))
+        return sum([await self._prune(row["hash"]) for row in rows])
+
+    async def _prune(self, manifest_hash: str) -> bool:
+        try:
+            return await self.delete_manifest(manifest_hash)
+        except AmpError as error:
+            if error.code is not ErrorCode.MANIFEST_LINKED:
+                raise
+            return False  # somebody has begun to use it
 
     async def _tags(self, dataset: DatasetName) -> dict[str, Row]:
         """Return the tags of an existing dataset by their text, the oldest first."""
@@ -315,6 +399,23 @@ def _unknown_revision(reference: Reference, tags: dict[str, Row]) -> AmpError:
         ErrorCode.DATASET_NOT_FOUND,
         f"dataset reference '{reference}' not found: {what}; its revisions are {_enumerated(known)}",
     )
+
+
+def _unknown_manifest(manifest_hash: str) -> AmpError:
+    message = f"manifest '{manifest_hash}' is not registered; 'ampctl manifest register FILE' registers one"
+    return AmpError(ErrorCode.MANIFEST_NOT_FOUND, message)
+
+
+def _manifest_linked(manifest_hash: str, use: Row) -> AmpError:
+    needs, mend = (
+        (f"dataset '{use['dataset']}' is linked to it", f"'ampctl dataset rm {use['dataset']}' forgets the dataset")
+        if use["dataset"] is not None
+        else (
+            f"the files of revision {use['revision_id']} were written by it",
+            f"'ampctl table truncate {use['revision_id']}' deletes them",
+        )
+    )
+    return AmpError(ErrorCode.MANIFEST_LINKED, f"manifest '{manifest_hash}' is needed: {needs}; {mend}")
 
 
 def _enumerated(names: list[str]) -> str:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ampd.object_store.settings import StoreSettings
-from ampd.object_store.store import ObjectInfo, ObjectStore, PutResult, StoreCheck
+from ampd.object_store.store import ObjectInfo, ObjectStore, PutResult, StoreCheck, StoredPart
 
-__all__ = ["ObjectInfo", "ObjectStore", "PutResult", "StoreCheck", "StoreSettings"]
+__all__ = ["ObjectInfo", "ObjectStore", "PutResult", "StoreCheck", "StoreSettings", "StoredPart"]

@@ -47,6 +47,16 @@ class PutResult:
 
 
 @dataclass(frozen=True)
+class StoredPart:
+    """The end of an object, and what the store says of the whole: ``size`` in bytes, the tags are the store's own."""
+
+    data: bytes
+    size: int
+    e_tag: str | None
+    version: str | None
+
+
+@dataclass(frozen=True)
 class ObjectInfo:
     """One object of a listing; ``size`` in bytes."""
 
@@ -130,6 +140,10 @@ class ObjectStore:
     async def get(self, path: str) -> bytes | None:
         """Return the object at ``path``, or None when there is none."""
         return await self._try("read", path, partial(self._get, path))
+
+    async def get_from(self, path: str, offset: int) -> StoredPart | None:
+        """Return the bytes of the object at ``path`` from ``offset`` to its end, or None when there is no object."""
+        return await self._try("read", path, partial(self._get_from, path, offset))
 
     async def put(self, path: str, data: bytes | bytearray | memoryview | Path) -> PutResult:
         """Store ``data`` (a Path: that file's content) at ``path``, where nothing is yet.
@@ -224,6 +238,18 @@ class ObjectStore:
         try:
             result = await obstore.get_async(store, path)
             return bytes(await result.bytes_async())
+        except FileNotFoundError as error:
+            _require_bucket(error)
+            return None
+
+    async def _get_from(self, path: str, offset: int) -> StoredPart | None:
+        store = self._existing()
+        if store is None:
+            return None
+        try:
+            found = await obstore.get_async(store, path, options={"range": {"offset": offset}})
+            meta = found.meta
+            return StoredPart(bytes(await found.bytes_async()), meta["size"], meta["e_tag"], meta["version"])
         except FileNotFoundError as error:
             _require_bucket(error)
             return None

@@ -12,7 +12,7 @@ import httpx
 
 from ampd.access import AccessStore
 from ampd.admin_api import Services
-from ampd.data_store import Dataset, TableStore
+from ampd.data_store import Dataset, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
 from ampd.jobs import (
@@ -50,6 +50,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         datasets=DatasetStore(db, ObjectStore.open(directory / "manifests")),
         providers=ProviderStore(ObjectStore.open(directory / "providers")),
         tables=TableStore(db),
+        lake=LakeStores(db, ObjectStore.open(directory / "data")),
         timetables=TimetableStore(db),
         creator=JobCreator(db),
         kinds=kinds,

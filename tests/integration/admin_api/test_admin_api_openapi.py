@@ -7,7 +7,15 @@ from typing import Any
 from admin_api_cluster import Cluster
 
 from ampd import __version__
-from ampd.admin_api import job_models, models, schedule_models, specification, token_models, webhook_models
+from ampd.admin_api import (
+    job_models,
+    lake_models,
+    models,
+    schedule_models,
+    specification,
+    token_models,
+    webhook_models,
+)
 from ampd.admin_api.openapi import specification_text
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
@@ -38,19 +46,31 @@ OPERATIONS = {
     "/workers/{id}/drain": {"post"},
     "/workers/{id}/undrain": {"post"},
     "/datasets": {"get", "post"},
-    "/datasets/{namespace}/{name}": {"get"},
+    "/datasets/{namespace}/{name}": {"get", "delete"},
     "/datasets/{namespace}/{name}/versions": {"get"},
-    "/datasets/{namespace}/{name}/versions/{revision}": {"get"},
+    "/datasets/{namespace}/{name}/versions/{revision}": {"get", "delete"},
     "/datasets/{namespace}/{name}/versions/{revision}/manifest": {"get"},
     "/datasets/{namespace}/{name}/versions/{revision}/deploy": {"post"},
     "/datasets/{namespace}/{name}/versions/{revision}/verify": {"post"},
     "/datasets/{namespace}/{name}/versions/{revision}/jobs": {"get"},
-    "/manifests": {"get", "post"},
-    "/manifests/{hash}": {"get"},
+    "/datasets/{namespace}/{name}/versions/{revision}/restore": {"get", "post"},
+    "/datasets/{namespace}/{name}/versions/{revision}/tables/{table}/restore": {"post"},
+    "/manifests": {"get", "post", "delete"},
+    "/manifests/{hash}": {"get", "delete"},
+    "/manifests/{hash}/datasets": {"get"},
     "/providers": {"get", "post"},
     "/providers/{name}": {"get", "delete"},
     "/tokens": {"get", "post"},
     "/tokens/{id}": {"delete"},
+    "/revisions": {"get", "post"},
+    "/revisions/deactivate": {"post"},
+    "/revisions/{id}": {"get", "delete"},
+    "/revisions/{id}/files": {"get"},
+    "/revisions/{id}/activate": {"post"},
+    "/revisions/{id}/restore": {"post"},
+    "/revisions/{id}/truncate": {"delete"},
+    "/revisions/{id}/prune": {"delete"},
+    "/files/{file_id}": {"get"},
     "/webhooks": {"get", "post"},
     "/webhooks/by-url": {"put"},
     "/webhooks/{id}": {"get", "patch", "delete"},
@@ -100,7 +120,12 @@ def _references(node: Any) -> list[str]:
 def test_the_examples_of_answers_are_true_ones() -> None:
     checked = 0
     for model in (
-        vars(models) | vars(job_models) | vars(schedule_models) | vars(token_models) | vars(webhook_models)
+        vars(models)
+        | vars(job_models)
+        | vars(lake_models)
+        | vars(schedule_models)
+        | vars(token_models)
+        | vars(webhook_models)
     ).values():
         if isinstance(model, type) and issubclass(model, models.BaseModel) and model is not models.BaseModel:
             extra = model.model_config.get("json_schema_extra")

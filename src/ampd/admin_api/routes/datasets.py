@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from ampd.admin_api.deployment import (
     dependencies_of,
@@ -34,6 +34,7 @@ from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.datasets import DatasetName, DatasetSummary, Reference, parse_manifest
 from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import ACTIVE_STATES
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -41,17 +42,25 @@ Namespace = Annotated[str, Path(description="namespace of the dataset")]
 Name = Annotated[str, Path(description="name of the dataset")]
 Revision = Annotated[str, Path(description="a semantic version, `latest`, `dev` or a manifest hash")]
 _OF_A_NAME = (ErrorCode.INVALID_PATH, ErrorCode.DATASET_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE)
-_OF_A_REVISION = (*_OF_A_NAME, ErrorCode.MANIFEST_NOT_FOUND)
+OF_A_REVISION = (*_OF_A_NAME, ErrorCode.MANIFEST_NOT_FOUND)
 
 
-def _dataset_name(namespace: str, name: str) -> DatasetName:
+def dataset_name(namespace: str, name: str) -> DatasetName:
+    """Return a name of the path.
+
+    :raises AmpError: INVALID_PATH.
+    """
     try:
         return DatasetName(namespace, name)
     except AmpError as error:
         raise AmpError(ErrorCode.INVALID_PATH, error.message) from None
 
 
-def _reference(namespace: str, name: str, revision: str) -> Reference:
+def reference_of(namespace: str, name: str, revision: str) -> Reference:
+    """Return a reference of the path.
+
+    :raises AmpError: INVALID_PATH.
+    """
     try:
         return Reference(namespace, name, revision)
     except AmpError as error:
@@ -101,10 +110,27 @@ async def register_dataset(body: RegisterDatasetRequest, services: ServicesParam
 )
 async def get_dataset(namespace: Namespace, name: Name, services: ServicesParameter) -> DatasetSummaryBody:
     """Return a dataset and its semantic versions."""
-    dataset = _dataset_name(namespace, name)
+    dataset = dataset_name(namespace, name)
     found = await services.datasets.versions(dataset.namespace, dataset.name)
     versions = [tag.version for tag in found.versions]
     return dataset_summary_body(DatasetSummary(found.namespace, found.name, found.latest_version, versions))
+
+
+@router.delete(
+    "/{namespace}/{name}",
+    operation_id="delete_dataset",
+    status_code=204,
+    response_class=Response,
+    responses=error_responses(ErrorCode.INVALID_PATH, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.METADATA_DB_UNREACHABLE),
+)
+async def delete_dataset(namespace: Namespace, name: Name, services: ServicesParameter) -> Response:
+    """Forget a dataset with its versions and tags; one that does not exist is a success too.
+
+    Its manifests stay, and so do its files: registered again, it goes on with them.
+    """
+    dataset = dataset_name(namespace, name)
+    await services.datasets.delete(dataset.namespace, dataset.name, active_states=ACTIVE_STATES)
+    return Response(status_code=204)
 
 
 @router.get(
@@ -116,7 +142,7 @@ async def get_dataset(namespace: Namespace, name: Name, services: ServicesParame
 )
 async def list_versions(namespace: Namespace, name: Name, services: ServicesParameter) -> DatasetVersionsBody:
     """Return all versions and tags of a dataset, the highest version first."""
-    dataset = _dataset_name(namespace, name)
+    dataset = dataset_name(namespace, name)
     return dataset_versions_body(await services.datasets.versions(dataset.namespace, dataset.name))
 
 
@@ -124,27 +150,52 @@ async def list_versions(namespace: Namespace, name: Name, services: ServicesPara
     "/{namespace}/{name}/versions/{revision}",
     operation_id="get_revision",
     dependencies=[VIEWER],
-    responses=error_responses(*_OF_A_REVISION),
+    responses=error_responses(*OF_A_REVISION),
 )
 async def get_revision(
     namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
 ) -> DatasetRevisionBody:
     """Return what a revision stands for."""
-    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    dataset = await services.datasets.resolve(reference_of(namespace, name, revision))
     return revision_body(dataset, await services.datasets.manifest(dataset.manifest_hash))
+
+
+@router.delete(
+    "/{namespace}/{name}/versions/{revision}",
+    operation_id="delete_version",
+    status_code=204,
+    response_class=Response,
+    responses=error_responses(
+        ErrorCode.INVALID_PATH, ErrorCode.CANNOT_DELETE_LATEST_VERSION, ErrorCode.METADATA_DB_UNREACHABLE
+    ),
+)
+async def delete_version(
+    namespace: Namespace,
+    name: Name,
+    version: Annotated[str, Path(alias="revision", description="a semantic version")],
+    services: ServicesParameter,
+) -> Response:
+    """Forget a semantic version; one that does not exist is a success too. What it points at stays."""
+    dataset = dataset_name(namespace, name)
+    try:
+        await services.datasets.delete_version(dataset.namespace, dataset.name, version)
+    except AmpError as error:
+        code = ErrorCode.INVALID_PATH if error.code is ErrorCode.INVALID_REFERENCE else error.code
+        raise AmpError(code, error.message) from None
+    return Response(status_code=204)
 
 
 @router.get(
     "/{namespace}/{name}/versions/{revision}/manifest",
     operation_id="get_revision_manifest",
     dependencies=[VIEWER],
-    responses=error_responses(*_OF_A_REVISION),
+    responses=error_responses(*OF_A_REVISION),
 )
 async def get_revision_manifest(
     namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
 ) -> dict[str, Any]:
     """Return the manifest of a revision."""
-    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    dataset = await services.datasets.resolve(reference_of(namespace, name, revision))
     return (await services.datasets.manifest(dataset.manifest_hash)).to_json()
 
 
@@ -154,7 +205,7 @@ async def get_revision_manifest(
     dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(
-        *_OF_A_REVISION,
+        *OF_A_REVISION,
         ErrorCode.INVALID_BODY,
         ErrorCode.ACTIVE_JOB_CONFLICT,
         ErrorCode.DEPENDENCY_NOT_FOUND,
@@ -177,7 +228,7 @@ async def deploy_dataset(
     A deploy is taken when no worker is there: the job waits, and says for what. 400 PROVIDER_NOT_FOUND when no
     provider has the network.
     """
-    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    dataset = await services.datasets.resolve(reference_of(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
     request = body or DeployRequest()
     depends_on = await dependencies_of(services, request.depends_on)
@@ -193,7 +244,7 @@ async def deploy_dataset(
     dependencies=[OPERATOR],
     status_code=202,
     responses=error_responses(
-        *_OF_A_REVISION, ErrorCode.INVALID_BODY, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.REQUEST_TOO_LARGE
+        *OF_A_REVISION, ErrorCode.INVALID_BODY, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.REQUEST_TOO_LARGE
     ),
 )
 async def verify_dataset(
@@ -209,7 +260,7 @@ async def verify_dataset(
     beginning. The job's progress tells what was found; a job that found something broken is FAILED with
     VERIFICATION_FAILED.
     """
-    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    dataset = await services.datasets.resolve(reference_of(namespace, name, revision))
     manifest = await services.datasets.manifest(dataset.manifest_hash)
     deployment = verification_deployment(dataset, manifest, body or VerifyRequest())
     job = await services.jobs.deploy(deployment, actor=services.actor)
@@ -220,13 +271,13 @@ async def verify_dataset(
     "/{namespace}/{name}/versions/{revision}/jobs",
     operation_id="list_revision_jobs",
     dependencies=[VIEWER],
-    responses=error_responses(*_OF_A_REVISION),
+    responses=error_responses(*OF_A_REVISION),
 )
 async def list_revision_jobs(
     namespace: Namespace, name: Name, revision: Revision, services: ServicesParameter
 ) -> DatasetJobListBody:
     """List the jobs of a revision in all states, the newest first, with their tables."""
-    dataset = await services.datasets.resolve(_reference(namespace, name, revision))
+    dataset = await services.datasets.resolve(reference_of(namespace, name, revision))
     tables = (await services.datasets.manifest(dataset.manifest_hash)).table_names
     jobs = await services.jobs.list_of_dataset(dataset.namespace, dataset.name, dataset.manifest_hash)
     return DatasetJobListBody(jobs=[dataset_job_body(job, tables) for job in jobs])

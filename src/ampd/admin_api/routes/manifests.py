@@ -1,12 +1,13 @@
-"""Manifests: register, look."""
+"""Manifests: register, look, delete."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from ampd.admin_api.errors import error_responses
+from ampd.admin_api.lake_models import ManifestDatasetsBody, ManifestTagBody, PrunedManifestsBody
 from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
 from ampd.admin_api.requests import JsonBody
 from ampd.admin_api.rules import VIEWER, WHOLE_ADMIN
@@ -16,6 +17,7 @@ from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/manifests", tags=["manifests"])
 
+_OF_THE_STORE = (ErrorCode.DATA_STORE_UNREACHABLE, ErrorCode.DATA_STORE_ERROR)
 ManifestHash = Annotated[str, Path(alias="hash", description="SHA-256 of the canonical manifest, 64 hex digits")]
 
 
@@ -61,3 +63,40 @@ async def register_manifest(body: JsonBody, services: ServicesParameter) -> Mani
 async def get_manifest(manifest_hash: ManifestHash, services: ServicesParameter) -> dict[str, Any]:
     """Return a manifest."""
     return (await services.datasets.manifest(manifest_hash)).to_json()
+
+
+@router.delete(
+    "", operation_id="prune_manifests", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE, *_OF_THE_STORE)
+)
+async def prune_manifests(services: ServicesParameter) -> PrunedManifestsBody:
+    """Delete all manifests that neither a dataset is linked to nor files in the lake were written by."""
+    return PrunedManifestsBody(deleted_count=await services.datasets.prune_manifests())
+
+
+@router.delete(
+    "/{hash}",
+    operation_id="delete_manifest",
+    status_code=204,
+    response_class=Response,
+    responses=error_responses(
+        ErrorCode.INVALID_HASH, ErrorCode.MANIFEST_LINKED, ErrorCode.METADATA_DB_UNREACHABLE, *_OF_THE_STORE
+    ),
+)
+async def delete_manifest(manifest_hash: ManifestHash, services: ServicesParameter) -> Response:
+    """Delete a manifest that nothing needs; one that does not exist is a success too."""
+    await services.datasets.delete_manifest(manifest_hash)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{hash}/datasets",
+    operation_id="list_manifest_datasets",
+    responses=error_responses(ErrorCode.INVALID_HASH, ErrorCode.MANIFEST_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE),
+)
+async def list_manifest_datasets(manifest_hash: ManifestHash, services: ServicesParameter) -> ManifestDatasetsBody:
+    """List the versions and tags of datasets that point at a manifest."""
+    tags = await services.datasets.tags_of_manifest(manifest_hash)
+    return ManifestDatasetsBody(
+        hash=manifest_hash.lower(),
+        datasets=[ManifestTagBody(namespace=tag.namespace, name=tag.name, version=tag.version) for tag in tags],
+    )

@@ -1,4 +1,4 @@
-"""`ampctl dataset`: register, deploy, look."""
+"""`ampctl dataset`: register, deploy, look, restore, remove."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from ampd.cli.ctl import output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, admin_api, read_json_object
+from ampd.cli.ctl.restore_bar import watched_restore
 from ampd.cli.ctl.schedule import NO_TIMES, When
-from ampd.client import VerifyMode
+from ampd.client import RestoredTable, VerifyMode
 
 app = App(
-    name="dataset", alias="datasets", help="Datasets: register, deploy, look. REFERENCE is namespace/name@revision."
+    name="dataset",
+    alias="datasets",
+    help="Datasets: register, deploy, look, restore. REFERENCE is namespace/name@revision.",
 )
 
 
@@ -182,3 +185,75 @@ def show_jobs(reference: str, /, *, options: Options = DEFAULT_OPTIONS) -> None:
     with admin_api(options, failure) as client:
         page = client.datasets.jobs(reference)
     output.emit(page.raw, output.dataset_jobs(page.jobs), as_json=options.json)
+
+
+@app.command(name="restore")
+def restore_dataset(
+    reference: str,
+    /,
+    *,
+    table: str | None = None,
+    location_id: int | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> None:
+    """Restore the tables of a dataset from their files, when the metadata database is lost.
+
+    Parameters
+    ----------
+    reference
+        namespace/name@revision; without a revision it is `latest`.
+    table
+        Only this table.
+    location_id
+        Make this revision the active one of --table, in place of its newest directory.
+    """
+    failure = f"failed to restore dataset {reference}"
+    if table is not None:
+        _restore_table(reference, table, location_id, options)
+        return
+    if location_id is not None:
+        raise CycloptsError(msg="--location-id needs --table: it is a revision of one table")
+    with admin_api(options, failure) as client:
+        tables = watched_restore(client, reference)
+    lines = [f"  • {each.table_name} (location_id: {each.revision_id}, url: {each.url})" for each in tables]
+    notes = [_note(each) for each in tables if each.left_out or each.unusable]
+    text = "\n".join(
+        [output.success("Dataset restored successfully", f"Restored {len(tables)} table(s):"), *lines, *notes]
+    )
+    output.emit({"tables": [each.raw for each in tables]}, text, as_json=options.json)
+
+
+def _restore_table(reference: str, table: str, location_id: int | None, options: Options) -> None:
+    with admin_api(options, f"failed to restore table {table} of dataset {reference}") as client:
+        client.datasets.restore_table(reference, table, revision_id=location_id)
+    value: dict[str, str | int] = {"table": table}
+    details = []
+    if location_id is not None:
+        value["location_id"] = location_id
+        details = [f"Activated location_id: {location_id}"]
+    output.emit(value, output.success(f"Table '{table}' restored successfully", *details), as_json=options.json)
+
+
+def _note(table: RestoredTable) -> str:
+    lines = [f"→ {table.table_name}: {table.left_out} files are not needed, and will be deleted after a week"]
+    lines += [f"→ {table.table_name}: {name} is not usable: {why}" for name, why in table.unusable.items()]
+    return "\n".join(lines if table.left_out else lines[1:])
+
+
+@app.command(name="rm", alias="remove")
+def remove_dataset(name: str, /, *, options: Options = DEFAULT_OPTIONS) -> None:
+    """Forget a dataset with its versions, or one version of it. Its manifests and files stay.
+
+    Parameters
+    ----------
+    name
+        namespace/name of the dataset; or namespace/name@version for one version, which must not be the latest.
+    """
+    dataset, at, version = name.partition("@")
+    with admin_api(options, f"failed to remove dataset {name}") as client:
+        if at:
+            client.datasets.delete_version(dataset, version)
+        else:
+            client.datasets.delete(dataset)
+    value = {"dataset": dataset} | ({"version": version} if at else {})
+    output.emit(value, output.success(f"Dataset {name} removed"), as_json=options.json)

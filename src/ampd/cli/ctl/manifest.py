@@ -1,4 +1,4 @@
-"""`ampctl manifest`: make, register, look."""
+"""`ampctl manifest`: make, register, look, remove."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ampd.cli.ctl.common import (
     read_json_object,
 )
 
-app = App(name="manifest", alias="manifests", help="Manifests: make, register, look.")
+app = App(name="manifest", alias="manifests", help="Manifests: make, register, look, remove.")
 
 
 @app.command(name="generate", alias="gen")
@@ -101,3 +101,45 @@ def inspect_manifest(
     with admin_api(options, f"failed to inspect manifest {manifest_hash}") as client:
         manifest = client.manifests.get(manifest_hash)
     output.emit(manifest, output.pretty(manifest), as_json=output.wants_json(options.json))
+
+
+@app.command(name="datasets")
+def show_datasets(
+    manifest_hash: Annotated[str, Parameter(name="HASH")], /, *, options: Options = DEFAULT_OPTIONS
+) -> None:
+    """List the versions and tags of datasets that point at a manifest.
+
+    Parameters
+    ----------
+    manifest_hash
+        Its hash: 64 hexadecimal digits.
+    """
+    with admin_api(options, f"failed to list the datasets of manifest {manifest_hash}") as client:
+        tags = client.manifests.datasets(manifest_hash)
+    lines = [f"  {tag.namespace}/{tag.name}@{tag.version}" for tag in tags]
+    raw = {"hash": manifest_hash, "datasets": [vars(tag) for tag in tags]}
+    output.emit(raw, "\n".join(["Datasets:", *lines]) if lines else "No datasets found", as_json=options.json)
+
+
+@app.command(name="rm", alias="remove")
+def remove_manifest(
+    manifest_hash: Annotated[str, Parameter(name="HASH")], /, *, options: Options = DEFAULT_OPTIONS
+) -> None:
+    """Delete a manifest that nothing needs. One that does not exist is a success too.
+
+    Parameters
+    ----------
+    manifest_hash
+        Its hash: 64 hexadecimal digits.
+    """
+    with admin_api(options, f"failed to remove manifest {manifest_hash}") as client:
+        client.manifests.delete(manifest_hash)
+    output.emit({"hash": manifest_hash}, output.success(f"Manifest {manifest_hash} removed"), as_json=options.json)
+
+
+@app.command(name="prune")
+def prune_manifests(*, options: Options = DEFAULT_OPTIONS) -> None:
+    """Delete all manifests that neither a dataset nor files in the lake need."""
+    with admin_api(options, "failed to prune manifests") as client:
+        count = client.manifests.prune()
+    output.emit({"deleted_count": count}, output.success(f"Pruned {count} orphaned manifest(s)"), as_json=options.json)

@@ -1,0 +1,1 @@
+DELETE FROM table_revisions WHERE id = %(id)s

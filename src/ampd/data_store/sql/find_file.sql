@@ -1,0 +1,4 @@
+SELECT f.id, f.revision_id, r.path, f.file_name, f.start_block, f.end_block, f.row_count, f.object_size, f.object_e_tag, f.object_version,
+       f.metadata, f.created_at
+FROM files f JOIN table_revisions r ON r.id = f.revision_id
+WHERE f.id = %(id)s

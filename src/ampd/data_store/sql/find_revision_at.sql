@@ -1,0 +1,1 @@
+SELECT id, metadata FROM table_revisions WHERE path = %(path)s

@@ -1,0 +1,1 @@
+DELETE FROM tags WHERE namespace = %(namespace)s AND name = %(name)s AND version = %(version)s

@@ -1,0 +1,1 @@
+SELECT namespace, name, version FROM tags WHERE hash = %(hash)s ORDER BY namespace, name, version
