@@ -24,6 +24,7 @@ from ampd.admin_api.routes import (
     providers,
     restores,
     revisions,
+    schema,
     timetable,
     tokens,
     webhooks,
@@ -93,7 +94,7 @@ def _application(version: str) -> FastAPI:
         redirect_slashes=False,
     )
     of_jobs = (health, job_creation, job_operations, jobs, timetable, workers)
-    of_the_lake = (datasets, restores, manifests, providers, revisions, files)
+    of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)
     install_error_handlers(app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Protocol, cast, runtime_checkable
 
 from fastapi import Depends, Request
@@ -14,6 +14,7 @@ from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
+from ampd.queries import SchemaPlanner
 from ampd.webhooks import WebhookStore
 
 # Who did it, in the history of a job, when nobody had to show a token.
@@ -46,6 +47,7 @@ class Services:
     webhooks: WebhookStore
     access: AccessStore
     version: str
+    schemas: SchemaPlanner = field(default_factory=SchemaPlanner)
     actor: str = ACTOR
     namespaces: tuple[str, ...] | None = None
 
@@ -54,9 +56,9 @@ class Services:
         if access.namespaces is None:
             return self if access.actor == self.actor else replace(self, actor=access.actor)
         limited = {
-            field.name: store.limited_to(access.namespaces)
-            for field in fields(self)
-            if isinstance(store := getattr(self, field.name), Limitable)
+            each.name: store.limited_to(access.namespaces)
+            for each in fields(self)
+            if isinstance(store := getattr(self, each.name), Limitable)
         }
         return replace(self, actor=access.actor, namespaces=access.namespaces, **limited)
 

@@ -1,0 +1,68 @@
+"""``python -m ampd.queries.process CPU_SECONDS WALL_SECONDS MEMORY_BYTES`` answers one question, and ends.
+
+It reads a question as JSON from standard input and writes lines of JSON: ``{"begins": TABLE}`` before each table, then
+``{"columns": {TABLE: […]}}`` or ``{"error": [CODE, MESSAGE]}``. SQL that takes it down, by its stack, by time or by
+memory, takes down nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+MAX_ANSWER_CHARACTERS = 2**20
+_NICENESS = 5  # the controller's loops come first
+
+
+def main() -> None:
+    """Answer the question of standard input, and end at once."""
+    cpu_seconds, wall_seconds, memory_bytes = map(int, sys.argv[1:])
+    _limit(cpu_seconds, wall_seconds, memory_bytes)
+    from ampd.errors import AmpError  # noqa: PLC0415 - the limits hold for what follows, and for what it imports
+    from ampd.queries.inference import infer  # noqa: PLC0415
+    from ampd.queries.question import Question  # noqa: PLC0415
+
+    question = Question.from_json(json.load(sys.stdin.buffer))
+    try:
+        columns = infer(question, lambda table: _write({"begins": table}))
+        _check_size(json.dumps(columns))
+        _write({"columns": columns})
+    except AmpError as error:
+        _write({"error": [str(error.code), error.message]})
+    except MemoryError:
+        os.abort()
+    # Not the usual way out: taking a deep plan apart can overflow the stack as well.
+    os._exit(0)
+
+
+def _check_size(answer: str) -> None:
+    """Refuse an answer that whoever asks would choke on: columns that double from table to table soon fill any memory."""
+    from ampd.errors import AmpError, ErrorCode  # noqa: PLC0415
+
+    if len(answer) > MAX_ANSWER_CHARACTERS:
+        message = (
+            f"the columns of all tables take {len(answer)} characters of JSON, more than {MAX_ANSWER_CHARACTERS}: ask for "
+            "fewer tables at once, or select fewer columns"
+        )
+        raise AmpError(ErrorCode.INVALID_PLAN, message)
+
+
+def _limit(cpu_seconds: int, wall_seconds: int, memory_bytes: int) -> None:
+    os.nice(_NICENESS)
+    signal.alarm(wall_seconds)  # also when whoever asks is gone
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # macOS does not know it
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _write(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)  # noqa: T201 - standard output is the way back
+
+
+if __name__ == "__main__":
+    main()
