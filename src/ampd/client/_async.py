@@ -23,6 +23,7 @@ from ampd.client._models import (
     Worker,
 )
 from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._schemas import AsyncSchemas
 from ampd.client._tokens import AsyncTokens
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
 from ampd.client._webhooks import AsyncWebhooks
@@ -207,6 +208,7 @@ class AsyncAmpd:
         self.revisions = AsyncRevisions(self._transport.send)
         self.webhooks = AsyncWebhooks(self._transport.send)
         self.tokens = AsyncTokens(self._transport.send)
+        self.schemas = AsyncSchemas(self._transport.send)
 
     async def __aenter__(self) -> AsyncAmpd:
         return self

@@ -23,6 +23,7 @@ from ampd.client._models import (
     Worker,
 )
 from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._schemas import Schemas
 from ampd.client._tokens import Tokens
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
 from ampd.client._webhooks import Webhooks
@@ -207,6 +208,7 @@ class Ampd:
         self.revisions = Revisions(self._transport.send)
         self.webhooks = Webhooks(self._transport.send)
         self.tokens = Tokens(self._transport.send)
+        self.schemas = Schemas(self._transport.send)
 
     def __enter__(self) -> Ampd:
         return self

@@ -28,11 +28,11 @@ def main() -> None:
 
     question = Question.from_json(json.load(sys.stdin.buffer))
     try:
-        columns = infer(question, lambda table: _write({"begins": table}))
-        _check_size(json.dumps(columns))
-        _write({"columns": columns})
+        answer = json.dumps({"columns": infer(question, lambda table: _say({"begins": table}))})
+        _check_size(answer)
+        _write(answer)
     except AmpError as error:
-        _write({"error": [str(error.code), error.message]})
+        _say({"error": [str(error.code), error.message]})
     except MemoryError:
         os.abort()
     # Not the usual way out: taking a deep plan apart can overflow the stack as well.
@@ -40,13 +40,13 @@ def main() -> None:
 
 
 def _check_size(answer: str) -> None:
-    """Refuse an answer that whoever asks would choke on: columns that double from table to table soon fill any memory."""
+    """Refuse an answer that a controller would choke on: columns that double from table to table fill any memory."""
     from ampd.errors import AmpError, ErrorCode  # noqa: PLC0415
 
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = (
-            f"the columns of all tables take {len(answer)} characters of JSON, more than {MAX_ANSWER_CHARACTERS}: ask for "
-            "fewer tables at once, or select fewer columns"
+            f"the columns of all tables take {len(answer)} characters of JSON, more than {MAX_ANSWER_CHARACTERS}: ask "
+            "for fewer tables at once, or select fewer columns"
         )
         raise AmpError(ErrorCode.INVALID_PLAN, message)
 
@@ -60,8 +60,12 @@ def _limit(cpu_seconds: int, wall_seconds: int, memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
-def _write(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)  # noqa: T201 - standard output is the way back
+def _say(line: dict[str, Any]) -> None:
+    _write(json.dumps(line))
+
+
+def _write(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - standard output is the way back
 
 
 if __name__ == "__main__":
