@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 MAX_ANSWER_CHARACTERS = 2**20
@@ -21,11 +22,12 @@ _NICENESS = 5  # the controller's loops come first
 def main() -> None:
     """Answer the question of standard input, and end at once."""
     cpu_seconds, wall_seconds, memory_bytes = map(int, sys.argv[1:])
-    _limit(cpu_seconds, wall_seconds, memory_bytes)
+    _limit_time(cpu_seconds, wall_seconds)
     from ampd.errors import AmpError  # noqa: PLC0415 - the limits hold for what follows, and for what it imports
     from ampd.queries.inference import infer  # noqa: PLC0415
     from ampd.queries.question import Question  # noqa: PLC0415
 
+    _limit_memory(memory_bytes)
     question = Question.from_json(json.load(sys.stdin.buffer))
     try:
         answer = json.dumps({"columns": infer(question, lambda table: _say({"begins": table}))})
@@ -51,13 +53,19 @@ def _check_size(answer: str) -> None:
         raise AmpError(ErrorCode.INVALID_PLAN, message)
 
 
-def _limit(cpu_seconds: int, wall_seconds: int, memory_bytes: int) -> None:
+def _limit_time(cpu_seconds: int, wall_seconds: int) -> None:
     os.nice(_NICENESS)
     signal.alarm(wall_seconds)  # also when whoever asks is gone
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # macOS does not know it
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _limit_memory(more_bytes: int) -> None:
+    """Limit what this process may take beyond the addresses that its libraries have taken, which differ by machine."""
+    if sys.platform == "linux":  # others do not keep such a limit; time ends there what memory does not
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * resource.getpagesize() + more_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _say(line: dict[str, Any]) -> None:

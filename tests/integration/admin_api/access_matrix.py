@@ -105,6 +105,11 @@ BODIES: dict[str, Callable[[Place], Any]] = {
     "update_webhook": lambda _at: {"description": "changed"},
     "replay_webhook": lambda _at: {"since": "2026-01-01T00:00:00Z"},
     "create_token": lambda at: {"role": "viewer", "namespaces": [at.namespace]},
+    # Without tables: planning SQL takes a process each time.
+    "infer_schema": lambda at: {
+        "functions": {"f": {"inputTypes": [], "outputType": "Utf8"}},
+        "dependencies": {"eth": f"{at.namespace}/{NAME}@1.0.0"},
+    },
 }
 
 
@@ -123,7 +128,7 @@ class Operation:
         """Whether its path, or its body, is about something that a namespace has."""
         parts = self.path.split("/")
         in_path = "{" in self.path and parts[1] in {"jobs", "datasets", "manifests", "webhooks"}
-        return in_path or self.id in {"create_job", "register_dataset", "create_webhook", "put_webhook"}
+        return in_path or self.id in {"create_job", "register_dataset", "create_webhook", "put_webhook", "infer_schema"}
 
     async def send(self, api: httpx.AsyncClient, at: Place, token: str | None) -> httpx.Response:
         first = self.path.split("/")[1]

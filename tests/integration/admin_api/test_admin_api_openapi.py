@@ -12,6 +12,7 @@ from ampd.admin_api import (
     lake_models,
     models,
     schedule_models,
+    schema_models,
     specification,
     token_models,
     webhook_models,
@@ -71,6 +72,7 @@ OPERATIONS = {
     "/revisions/{id}/truncate": {"delete"},
     "/revisions/{id}/prune": {"delete"},
     "/files/{file_id}": {"get"},
+    "/schema": {"post"},
     "/webhooks": {"get", "post"},
     "/webhooks/by-url": {"put"},
     "/webhooks/{id}": {"get", "patch", "delete"},
@@ -124,6 +126,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         | vars(job_models)
         | vars(lake_models)
         | vars(schedule_models)
+        | vars(schema_models)
         | vars(token_models)
         | vars(webhook_models)
     ).values():
