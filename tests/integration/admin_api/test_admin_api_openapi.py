@@ -133,7 +133,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         if isinstance(model, type) and issubclass(model, models.BaseModel) and model is not models.BaseModel:
             extra = model.model_config.get("json_schema_extra")
             for example in extra["examples"] if isinstance(extra, dict) else []:
-                answer = model.model_validate(example).model_dump(mode="json", exclude_unset=True)
+                answer = model.model_validate(example).model_dump(mode="json", exclude_unset=True, by_alias=True)
                 assert answer == json.loads(json.dumps(example))
                 checked += 1
     assert checked >= 10

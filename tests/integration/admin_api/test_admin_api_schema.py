@@ -36,12 +36,6 @@ async def test_the_example_of_the_specification_is_what_its_request_is_answered(
     assert answer.json() == example_of(SchemasBody)
 
 
-async def test_functions_alone_are_answered_without_schemas(cluster: Cluster) -> None:
-    function = {"inputTypes": ["Utf8"], "outputType": "Int64", "source": {"source": "x => 1", "filename": "f.js"}}
-    answer = await cluster.api.post("/schema", json={"functions": {"f": function}})
-    assert (answer.status_code, answer.json()) == (200, {"schemas": {}})
-
-
 async def test_sql_is_refused_with_the_code_and_the_table_that_it_is_about(cluster: Cluster) -> None:
     await cluster.register()
     tables = {"good": SQL, "bad": "SELECT nope FROM eth.logs"}
@@ -50,28 +44,31 @@ async def test_sql_is_refused_with_the_code_and_the_table_that_it_is_about(clust
     assert answer.json()["error_message"].startswith("table 'bad': No field named nope")
 
 
-@pytest.mark.parametrize(
-    "request_body",
-    [
-        {"tables": "SELECT 1"},
-        {"tables": {"t": 1}},
-        {"tables": {"t": SQL}, "table": {}},
-        {"tables": {"t": SQL}, "dependencies": {"self": REFERENCE}},
-        {"tables": {"t": SQL}, "dependencies": {"1": REFERENCE}},
-        {"tables": {"t": SQL}, "dependencies": {"eth": "mainnet"}},
-        {"tables": {"t": SQL}, "dependencies": {"eth": "ethereum/mainnet"}},
-        {"tables": {"t": SQL}, "dependencies": {"eth": "ethereum/mainnet@latest"}},
-        {"functions": {"f": {"inputTypes": ["Text"], "outputType": "Utf8"}}},
-        {"functions": {"f": {"inputTypes": [], "outputType": {"Interval": "YearMonth"}}}},
-        {"functions": {"a b": {"inputTypes": [], "outputType": "Utf8"}}},
-        {"tables": {f"t{number}": SQL for number in range(101)}},
-    ],
-)
-async def test_a_request_of_another_form_is_refused(cluster: Cluster, request_body: dict[str, Any]) -> None:
-    assert await ask(cluster, **request_body) == (400, "INVALID_PAYLOAD_FORMAT")
+OTHER_FORMS: list[dict[str, Any]] = [
+    {"tables": "SELECT 1"},
+    {"tables": {"t": 1}},
+    {"tables": {"t": SQL}, "table": {}},
+    {"tables": {"t": SQL}, "dependencies": {"self": REFERENCE}},
+    {"tables": {"t": SQL}, "dependencies": {"1": REFERENCE}},
+    {"tables": {"t": SQL}, "dependencies": {"eth": "mainnet"}},
+    {"tables": {"t": SQL}, "dependencies": {"eth": "ethereum/mainnet"}},
+    {"tables": {"t": SQL}, "dependencies": {"eth": "ethereum/mainnet@latest"}},
+    {"functions": {"f": {"inputTypes": ["Text"], "outputType": "Utf8"}}},
+    {"functions": {"f": {"inputTypes": [], "outputType": {"Interval": "YearMonth"}}}},
+    {"functions": {"a b": {"inputTypes": [], "outputType": "Utf8"}}},
+    {"tables": {f"t{number}": SQL for number in range(101)}},
+]
 
 
-async def test_nothing_to_check_is_refused(cluster: Cluster) -> None:
+async def test_a_request_of_another_form_is_refused(cluster: Cluster) -> None:
+    for request in OTHER_FORMS:
+        assert await ask(cluster, **request) == (400, "INVALID_PAYLOAD_FORMAT"), request
+
+
+async def test_functions_alone_are_answered_without_schemas_and_nothing_at_all_is_refused(cluster: Cluster) -> None:
+    function = {"inputTypes": ["Utf8"], "outputType": "Int64", "source": {"source": "x => 1", "filename": "f.js"}}
+    answer = await cluster.api.post("/schema", json={"functions": {"f": function}})
+    assert (answer.status_code, answer.json()) == (200, {"schemas": {}})
     assert await ask(cluster) == (400, "EMPTY_TABLES_AND_FUNCTIONS")
     assert await ask(cluster, tables={}, functions={}) == (400, "EMPTY_TABLES_AND_FUNCTIONS")
 
@@ -138,7 +135,7 @@ async def test_the_command_shows_columns_and_follows_latest(
         "  access_list  List(Struct(address: FixedSizeBinary(20), storage_keys: List(FixedSizeBinary(32))))\n"
     )
     monkeypatch.setattr("sys.stdin", io.StringIO(SQL))
-    answer = json.loads(ampctl("-", "--dependency", f"eth={REFERENCE}", "--table", "senders", "--json"))
+    answer = json.loads(ampctl("--dependency", f"eth={REFERENCE}", "--table", "senders", "--json"))
     assert [column["name"] for column in answer["schemas"]["senders"]["arrow"]["fields"]] == ["_block_num", "address"]
     file = tmp_path / "request.json"
     file.write_text(json.dumps({"tables": {"t": "SELECT 1"}, "dependencies": {"eth": REFERENCE}}))
@@ -148,7 +145,6 @@ async def test_the_command_shows_columns_and_follows_latest(
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         [SQL, "--file", "request.json"],
         [SQL, "-d", "eth"],
         ["--file", "request.json", "-d", f"eth={REFERENCE}"],

@@ -38,7 +38,7 @@ def infer_schema(
     Parameters
     ----------
     sql
-        One SELECT over tables alias.table; - reads standard input.
+        One SELECT over tables alias.table; read from standard input unless given.
     dependency
         A dataset that it reads: alias=namespace/name@revision; without a revision it is `latest`. May be repeated.
     table
@@ -47,12 +47,12 @@ def infer_schema(
         In place of SQL: a JSON file with tables, dependencies and functions, as POST /schema takes it.
     """
     failure = "failed to infer a schema"
-    if (sql is None) == (file is None):
+    if sql is not None and file is not None:
         raise WronglyUsedError(failure, ["want SQL, or a request in --file, and not both"])
     if file is not None and dependency:
         raise WronglyUsedError(failure, ["the request in --file has its own dependencies: leave --dependency away"])
     request = {} if file is None else read_json_object(file, failure)
-    text = read_text(Path("-"), failure) if sql == "-" else sql
+    text = read_text(Path("-"), failure) if sql is None and file is None else sql
     aliases = _aliases(dependency, failure)
     with admin_api(options, failure) as client:
         if file is None:
