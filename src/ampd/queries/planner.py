@@ -125,7 +125,7 @@ class SchemaPlanner:
         if code < 0 and where:
             what = (
                 "its SQL cannot be planned: it is nested too deep, or too large (the planner ran out of stack or "
-                "memory). Make it shorter, or split it into several tables (self.TABLE)"
+                "memory, or has a fault here). Make it shorter, or split it into several tables (self.TABLE)"
             )
             raise AmpError(ErrorCode.INVALID_PLAN, where + what)
         raise AmpError(

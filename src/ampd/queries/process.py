@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_ANSWER_CHARACTERS = 2**20
+# What pyo3 makes of a panic in Rust; the class cannot be imported.
+_PANIC = "PanicException"
 _NICENESS = 5  # the controller's loops come first
 
 
@@ -35,8 +37,10 @@ def main() -> None:
         _write(answer)
     except AmpError as error:
         _say({"error": [str(error.code), error.message]})
-    except MemoryError:
-        os.abort()
+    except BaseException as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == _PANIC:
+            os.abort()  # what SQL does to a planner, as it ends without Python's help
+        raise
     # Not the usual way out: taking a deep plan apart can overflow the stack as well.
     os._exit(0)
 
