@@ -66,6 +66,12 @@ async def test_sql_that_needs_much_memory_ends_at_the_limit() -> None:
     assert "out of stack or memory" in message
 
 
+async def test_a_constant_is_not_computed_to_know_its_type() -> None:
+    question = Question({"t": "SELECT repeat('x', 2000000000) AS x FROM eth.logs"}, SOURCES, {})
+    found = await SchemaPlanner(PlannerLimits(memory_bytes=2**26)).columns(question)
+    assert found["t"][1] == {"name": "x", "type": "Utf8", "nullable": True}
+
+
 async def test_sql_that_takes_long_ends_at_the_limit_of_time() -> None:
     code, message = await refusal(doubled(40), PlannerLimits(cpu_seconds=1))
     assert code == "INVALID_PLAN"

@@ -242,7 +242,3 @@ def test_functions_of_the_request_have_the_types_that_they_declare() -> None:
     code, message = refusal("SELECT self.short(address, address) AS a FROM eth.logs", functions)
     assert code == "INVALID_PLAN"
     assert "self.short(FixedSizeBinary(20), Int64)" in message
-
-
-def test_a_constant_is_not_computed_to_know_its_type() -> None:
-    assert columns("SELECT repeat('x', 2000000000) AS x FROM eth.logs") == [BLOCK_NUM, ("x", "Utf8", True)]
