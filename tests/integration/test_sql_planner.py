@@ -21,9 +21,10 @@ TIGHT = PlannerLimits(cpu_seconds=4, memory_bytes=2**27)
 
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    before = {each.pid for each in psutil.Process().children()}
+    before = set(psutil.Process().children())
     yield
-    assert {each.pid for each in psutil.Process().children()} <= before
+    _, alive = psutil.wait_procs(set(psutil.Process().children()) - before, timeout=10)
+    assert not alive
 
 
 async def refusal(sql: str, limits: PlannerLimits = TIGHT) -> tuple[str, str]:

@@ -7,10 +7,10 @@ import json
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any, Final
 
 import structlog
@@ -79,26 +79,26 @@ class SchemaPlanner:
             self._turns.release()
 
     async def _ask(self, question: Question) -> dict[str, Columns]:
-        process = await self._start()
+        # Not asyncio's subprocesses: whoever is cancelled while one of those starts can wait for ever.
+        process = self._start()
+        body = json.dumps(question.to_json()).encode()
         try:
-            async with asyncio.timeout(self._limits.wall_seconds + _GRACE_SECONDS):
-                out, err = await process.communicate(json.dumps(question.to_json()).encode())
-        except TimeoutError:
-            out, err = b"", b""
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return self._read(process.returncode or 0, out, err.decode(errors="replace"))
+            out, err = await asyncio.to_thread(_talk, process, body, self._limits.wall_seconds + _GRACE_SECONDS)
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        return self._read(process.returncode, out, err.decode(errors="replace"))
 
-    async def _start(self) -> Process:
+    def _start(self) -> Popen[bytes]:
         limits = self._limits
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "ampd.queries.process",
-            *map(str, (limits.cpu_seconds, limits.wall_seconds, limits.memory_bytes)),
+        return Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "ampd.queries.process",
+                *map(str, (limits.cpu_seconds, limits.wall_seconds, limits.memory_bytes)),
+            ],
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
@@ -132,3 +132,13 @@ class SchemaPlanner:
             ErrorCode.SCHEMA_INFERENCE,
             f"the process that plans SQL ended with {code} before it had an answer; the log of the controller has more",
         )
+
+
+def _talk(process: Popen[bytes], body: bytes, seconds: float) -> tuple[bytes, bytes]:
+    """Write ``body`` to ``process``, and return what it wrote to stdout and stderr; it has ended then."""
+    with process:
+        try:
+            return process.communicate(body, seconds)
+        except TimeoutExpired:
+            process.kill()
+            return process.communicate()

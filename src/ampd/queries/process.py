@@ -49,7 +49,7 @@ def _check_size(answer: str) -> None:
     """Refuse an answer that a controller would choke on: columns that double from table to table fill any memory."""
     from ampd.errors import AmpError, ErrorCode  # noqa: PLC0415
 
-    if False and len(answer) > MAX_ANSWER_CHARACTERS:
+    if len(answer) > MAX_ANSWER_CHARACTERS:
         message = (
             f"the columns of all tables take {len(answer)} characters of JSON, more than {MAX_ANSWER_CHARACTERS}: ask "
             "for fewer tables at once, or select fewer columns"
