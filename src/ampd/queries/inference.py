@@ -101,12 +101,12 @@ class _Inference:
     def _columns(self, table: str, names: set[TableName]) -> Columns:
         frame, failure = self._plan(table)
         if frame is None:
-            raise invalid_plan(table, failure or "", self._known.default)
+            raise invalid_plan(table, failure or "")
         try:
             analyzed = frame.optimized_logical_plan()  # without optimizing: see _session
             planned = self._session.create_dataframe_from_logical_plan(analyzed).schema()
         except Exception as fault:
-            raise invalid_plan(table, str(fault), self._known.default) from None
+            raise invalid_plan(table, str(fault)) from None
         IncrementalRule(table, lambda part: self._session.create_dataframe_from_logical_plan(part).schema()).check(
             frame.logical_plan()
         )

@@ -52,9 +52,9 @@ def check_statement(table: str, sql: str, failure: str | None) -> None:
         raise error(ErrorCode.INVALID_TABLE_SQL, table, what)
 
 
-def invalid_plan(table: str, failure: str, default_name: str) -> AmpError:
+def invalid_plan(table: str, failure: str) -> AmpError:
     """Return the error of SQL that is one query, and cannot be planned."""
-    text = failure.replace(f"{default_name}.", "").removeprefix("DataFusion error: ")
+    text = failure.removeprefix("DataFusion error: ")
     lines = [line.strip() for line in text.splitlines()]
     # The names of passes of the planner, and its words around them, tell a writer of SQL nothing.
     said = [line for line in lines if line and not line.startswith(_OF_THE_PLANNER)]
