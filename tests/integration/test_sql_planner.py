@@ -19,12 +19,29 @@ GOOD = Question({"t": "SELECT address FROM eth.logs"}, SOURCES, {})
 TIGHT = PlannerLimits(cpu_seconds=4, memory_bytes=2**27)
 
 
+def planners() -> list[psutil.Process]:
+    """Return the processes that plan SQL for this one; it may have others."""
+    return [each for each in psutil.Process().children() if "ampd.queries.process" in _command(each)]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+async def a_planner() -> psutil.Process:
+    """Wait until there is one, and return it."""
+    while not (found := planners()):
+        await asyncio.sleep(0)
+    return found[0]
+
+
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    before = set(psutil.Process().children())
     yield
-    _, alive = psutil.wait_procs(set(psutil.Process().children()) - before, timeout=5)
-    assert not alive
+    assert planners() == []
 
 
 async def refusal(sql: str, limits: PlannerLimits = TIGHT) -> tuple[str, str]:
@@ -98,11 +115,12 @@ async def test_a_process_that_cannot_start_is_an_error_of_ours_and_its_words_are
 
 async def test_the_event_loop_goes_on_meanwhile_and_a_cancelled_question_leaves_no_process() -> None:
     asking = asyncio.create_task(SchemaPlanner().columns(Question({"t": doubled(40)}, SOURCES, {})))
-    while not psutil.Process().children():
-        await asyncio.sleep(0)
+    planner = await a_planner()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+    _, alive = await asyncio.to_thread(psutil.wait_procs, [planner], 5)
+    assert not alive
 
 
 async def test_questions_wait_for_their_turn_and_are_asked_to_come_again_when_it_does_not_come() -> None:
@@ -117,9 +135,7 @@ async def test_questions_wait_for_their_turn_and_are_asked_to_come_again_when_it
 async def test_the_process_knows_no_password_of_the_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMP_CONFIG_METADATA_DB__URL", "postgresql://amp:hunter2@127.0.0.1/amp")
     asking = asyncio.create_task(SchemaPlanner().columns(GOOD))
-    while not (children := psutil.Process().children()):
-        await asyncio.sleep(0)
-    environment = children[0].environ()
+    environment = (await a_planner()).environ()
     assert "hunter2" not in str(environment)
     assert [column["name"] for column in (await asking)["t"]] == ["_block_num", "address"]
 
