@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from admin_api_cluster import Cluster
 from ampd.datasets import generate_manifest
 from ampd.errors import AmpError, ErrorCode
 from support.ampctl import run
+from support.shell import MISSING_TOOLS
 
 AMPCTL = [sys.executable, "-m", "ampd.cli.ampctl"]
 Z = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -247,8 +247,8 @@ def _on_a_terminal(admin_url: str, *arguments: str) -> str:
 @pytest.fixture
 def shell(admin_url: str, tmp_path: Path, cluster: Cluster) -> object:
     """Run a line as the seeds print it: ampctl, jq and curl are real, and the Admin API is the served one."""
-    if shutil.which("jq") is None:
-        pytest.skip("jq is not installed: the seeds' lines need it")
+    if MISSING_TOOLS:
+        pytest.skip("the seeds' lines need programs that are not installed")
     binaries = tmp_path / "bin"
     binaries.mkdir()
     command = binaries / "ampctl"
