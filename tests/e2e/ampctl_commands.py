@@ -511,7 +511,7 @@ STORIES: dict[str, list[Step]] = {
         Step(f"job resume -s paused {WHICH} --dry-run", r"✓ 0 jobs would be resumed\n→ .*", BULK),
         Step("job resume --status paused --no-recurring --all", r"✓ 0 jobs resumed\n→ .*", BULK),
         Step(f"job reschedule %job% {CRON.replace('0 9', '0 10')}", _operation("rescheduled", "SCHEDULED"), JOB),
-        Step(f"job reschedule %job% --every 3h --drop limit", _operation("rescheduled", "SCHEDULED"), JOB),
+        Step("job reschedule %job% --every 3h --drop limit", _operation("rescheduled", "SCHEDULED"), JOB),
         Step("job reschedule %job%", r"✗ failed to reschedule job %job%\n  → say what to change: .*", code=2),
         Step("job cancel %job% --reason 'Campaign ended early'", _operation("cancel requested", "STOPPED"), JOB),
         Step(f"job cancel -s scheduled {WHICH} --reason no --dry-run", r"✓ 0 jobs would be cancelled\n→ .*", BULK),

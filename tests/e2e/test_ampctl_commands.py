@@ -15,8 +15,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pytest
@@ -24,7 +22,6 @@ from ampctl_commands import CONTENT_WITH_NOTHING, NOWHERE, STORIES, Reference, S
 from cyclopts import App
 
 from ampd.cli.ampctl import app
-from ampd.cli.ctl import dataset
 from support.ampctl import run
 from support.daemons import Cluster, free_port
 from support.deploy import deploy, register_dataset
@@ -35,7 +32,7 @@ from support.shell import TIMESTAMP, assert_has_shape
 SETTINGS = '[worker]\nslots = 8\n[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n'
 STORY_NAMES = list(STORIES)
 # A secret of the provider: it must never be shown.
-SECRET = "hunter2"  # noqa: S105
+SECRET = "hunter2"
 COMMON = {"--admin-url", "--auth-token", "--json"}
 
 
