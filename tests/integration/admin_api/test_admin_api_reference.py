@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from support.made_lake import MadeLake
 from support.shell import assert_has_shape
 
 Json = Any
+paths = cache(lambda: specification("0.0.0")["paths"])
 # Built apart from these, with tests of its own.
 SCHEMA = ("POST", "/schema")
 
@@ -29,7 +29,7 @@ def test_all_operations_of_the_reference_system_are_in_the_table_once() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
 def test_the_specification_has_each_operation_with_its_status_and_its_errors(operation: Operation) -> None:
-    told = specification("0.0.0")["paths"][operation.path][operation.method.lower()]["responses"]
+    told = paths()[operation.path][operation.method.lower()]["responses"]
     assert str(operation.status) in told
     for code, (status, _) in operation.errors.items():
         assert code in told[str(status)]["description"].replace(" or ", " ").split(), code
@@ -111,3 +111,35 @@ async def test_each_operation_answers_when_all_is_well_with_the_status_and_the_s
             assert answer.content == b"", where
         else:
             assert_has_shape(answer.json(), operation.answer, where)
+
+
+# What it gets wrong
+
+
+async def test_the_progress_of_a_job_stays_when_its_dataset_is_deployed_with_another_manifest(
+    cluster: Cluster,
+) -> None:
+    first_hash = await cluster.register(version="1.0.0")
+    first = await cluster.job_in_state("SCHEDULED", "ethereum/mainnet")
+    lease = await cluster.start(first)
+    await cluster.write(lease, first_hash, {"blocks": [(0, 9)], "logs": [(0, 9)]})
+    assert await cluster.leased.complete(lease)
+    before = (await cluster.api.get(f"/jobs/{first}/progress")).json()["tables"]
+    second_hash = await cluster.register(version="2.0.0", start_block=5)
+    second = await cluster.deploy(revision="2.0.0")
+    assert (second_hash, second) != (first_hash, first)
+    await cluster.write(await cluster.start(second), second_hash, {"blocks": [(5, 7)], "logs": []})
+    assert (await cluster.api.get(f"/jobs/{first}/progress")).json()["tables"] == before
+    assert before["blocks"]["current_block"] == 9
+    mine = (await cluster.api.get(f"/jobs/{second}/progress")).json()["tables"]
+    assert set(mine) == {"blocks", "logs"}
+
+
+@pytest.mark.parametrize("call", ["GET ", "GET /manifest", "GET /jobs", "POST /deploy", "POST /verify", "POST /restore"])
+async def test_a_hash_is_a_revision_only_of_datasets_that_are_linked_to_it(cluster: Cluster, call: str) -> None:
+    await cluster.register("a/x")
+    other = await cluster.register("b/y", start_block=7)
+    method, _, rest = call.partition(" ")
+    answer = await cluster.api.request(method, f"/datasets/a/x/versions/{other}{rest}")
+    assert error(answer) == (404, "DATASET_NOT_FOUND")
+    assert "no manifest with this hash is linked to it" in answer.json()["error_message"]
