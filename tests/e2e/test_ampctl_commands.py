@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -18,7 +19,8 @@ from itertools import count
 
 import httpx
 import pytest
-from ampctl_commands import CONTENT_WITH_NOTHING, NOWHERE, STORIES, Reference, Step, reference_commands
+from ampctl_commands import CONTENT_WITH_NOTHING, NOWHERE, STORIES, Reference, reference_commands
+from ampctl_steps import Step
 from cyclopts import App
 
 from ampd.cli.ampctl import app
@@ -333,7 +335,7 @@ def test_a_command_in_a_process_of_its_own_takes_its_options_from_the_environmen
 
 
 def test_the_option_is_stronger_than_the_environment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    url, token = scene.cluster.admin_url, __import__("os").environ["AMP_AUTH_TOKEN"]
+    url, token = scene.cluster.admin_url, os.environ["AMP_AUTH_TOKEN"]
     monkeypatch.setenv("AMP_ADMIN_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AMP_AUTH_TOKEN", "amp_wrong")
     assert ran(["job", "list", "--admin-url", url, "--auth-token", token]).code == 0

@@ -40,8 +40,8 @@ app.command(verify.verify_dataset, name="verify")
 def print_completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """Print what makes a shell complete commands and options of ampctl at the TAB key. Needs no Admin API.
 
-    For bash, in ~/.bashrc: source <(ampctl completion bash). For zsh, in ~/.zshrc, after compinit: source <(ampctl
-    completion zsh). For fish, in ~/.config/fish/config.fish: ampctl completion fish | source.
+    For bash, in ~/.bashrc: `source <(ampctl completion bash)`. For zsh, in ~/.zshrc, after compinit:
+    `source <(ampctl completion zsh)`. For fish, in ~/.config/fish/config.fish: `ampctl completion fish | source`.
 
     Parameters
     ----------

@@ -21,7 +21,9 @@ def to_toml(content: dict[str, Any]) -> str:
     try:
         return "".join(f"{_key(name)} = {_value(name, value)}\n" for name, value in content.items())
     except RecursionError:
-        raise AmpError(ErrorCode.DATA_CONVERSION_ERROR, "the values are nested too deep to be written as TOML") from None
+        raise AmpError(
+            ErrorCode.DATA_CONVERSION_ERROR, "the values are nested too deep to be written as TOML"
+        ) from None
 
 
 def _value(place: str, value: Any) -> str:

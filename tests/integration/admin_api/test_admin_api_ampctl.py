@@ -146,7 +146,8 @@ async def test_worker_list_is_the_seeds_plain_lines(cluster: Cluster, ampctl: Te
 
 async def test_errors_go_to_stderr_with_their_cause_and_exit_code_1(cluster: Cluster, ampctl: Terminal) -> None:
     assert ampctl("job stop 99", code=1) == (
-        "✗ failed to stop job 99\n  → job '99' not found\n    → ampctl job list --status all shows the jobs that there are\n"
+        "✗ failed to stop job 99\n  → job '99' not found\n"
+        "    → ampctl job list --status all shows the jobs that there are\n"
     )
     assert ampctl("job list -s sleeping", code=1).startswith("✗ failed to list jobs\n  → unknown status 'sleeping'")
     assert "register it" in ampctl("dataset deploy a/x", code=1) or "registers it" in ampctl(
