@@ -19,7 +19,7 @@ demo: $(STAMPS)/runtime ## Extract 23 real blocks into a lake, and query it
 	@$(BIN)/ampd demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint $(STAMPS)/dev $(STAMPS)/node ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
+test: lint $(STAMPS)/dev $(STAMPS)/node tools ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-fast
@@ -27,8 +27,12 @@ test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(STAMPS)/dev $(STAMPS)/node ## Tests that are too long for every change: the same faults, more of them, for longer
+test-long: $(STAMPS)/dev $(STAMPS)/node tools ## Tests that are too long for every change: the same faults, more of them, for longer
 	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
+.PHONY: tools
+tools: ## Install the programs of the system that tests run (jq, watch, shells) from Debian's packages
+	@tests/install_tools
 
 .PHONY: lint
 lint: $(STAMPS)/dev ## Style, strict types, and who may import whom

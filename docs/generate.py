@@ -302,6 +302,9 @@ def promises_page() -> str:
     if faults:
         text += "\n\n## Faults of the reference system that ampd does not have\n\n"
         text += table(("number", "fault", "tests"), faults).rstrip()
+    traps = [(each["place"], each["title"], _test_links(each["tests"])) for each in promises["trap"]]
+    text += "\n\n## Traps of its Admin API and its command line\n\n"
+    text += table(("section of the notes", "trap", "tests"), traps).rstrip()
     return text + "\n"
 
 

@@ -256,7 +256,7 @@ async def test_bad_settings_are_refused_and_nothing_is_written(
     tmp_path: Path, changes: dict[str, Any], fault: str
 ) -> None:
     null = None in changes.values()
-    code = ErrorCode.INVALID_REQUEST_BODY if null else ErrorCode.INVALID_PROVIDER
+    code = ErrorCode.DATA_CONVERSION_ERROR if null else ErrorCode.INVALID_PROVIDER
     message = await refused(store_in(tmp_path), code, {"network": "mainnet", "url": URL, **changes})
     assert fault in message
     assert "s3cr3t" not in message

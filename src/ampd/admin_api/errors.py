@@ -33,6 +33,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_REFERENCE,
         ErrorCode.INVALID_HASH,
         ErrorCode.INVALID_REQUEST_BODY,
+        ErrorCode.DATA_CONVERSION_ERROR,
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.UNKNOWN_JOB_KIND,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -71,12 +73,22 @@ def client_settings(admin_url: str, auth_token: str | None, timeout: float) -> d
     if not _is_address(admin_url):
         message = f"{shown_url(admin_url)!r} is no address: want http://host:port in --admin-url or AMP_ADMIN_URL"
         raise ApiError(ErrorCode.ADMIN_API_UNREACHABLE, message)
-    settings: dict[str, Any] = {"base_url": admin_url, "timeout": timeout}
+    settings: dict[str, Any] = {"base_url": admin_url, "timeout": timeout, "verify": trusted()}
     if auth_token is not None:
         if not auth_token.isascii() or not auth_token.isprintable():
             raise ValueError("the auth token holds characters that no token has (want printable ASCII)")
         settings["auth"] = _Bearer(auth_token)
     return settings
+
+
+def trusted() -> ssl.SSLContext:
+    """Return whose certificates are believed: made once, since reading them takes longer than most commands."""
+    return _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=4)
+def _trusted(_file: str | None, _directory: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # it reads these two itself
 
 
 class _Bearer(httpx.Auth):
@@ -156,7 +168,7 @@ class SyncTransport:
         self, admin_url: str, auth_token: str | None, timeout: float, transport: httpx.BaseTransport | None
     ) -> None:
         self._url = admin_url
-        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.HTTPTransport())
+        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.HTTPTransport(verify=trusted()))
         self._http = httpx.Client(**client_settings(admin_url, auth_token, timeout), transport=transport, mounts=mounts)
 
     def send(self, call: Call[T]) -> T:
@@ -182,7 +194,7 @@ class AsyncTransport:
         self, admin_url: str, auth_token: str | None, timeout: float, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self._url = admin_url
-        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.AsyncHTTPTransport())
+        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.AsyncHTTPTransport(verify=trusted()))
         self._http = httpx.AsyncClient(
             **client_settings(admin_url, auth_token, timeout), transport=transport, mounts=mounts
         )

@@ -70,7 +70,7 @@ class ProviderStore:
 
         ``config`` holds ``network`` and the settings of ``kind``; it may repeat ``kind``.
 
-        :raises AmpError: INVALID_PROVIDER_NAME, INVALID_PROVIDER; INVALID_REQUEST_BODY for what TOML cannot say.
+        :raises AmpError: INVALID_PROVIDER_NAME, INVALID_PROVIDER; DATA_CONVERSION_ERROR for what TOML cannot say.
         """
         parse_provider_name(name)
         content = {"kind": kind, **config}

@@ -33,6 +33,7 @@ async def list_providers(services: ServicesParameter) -> ProviderListBody:
     response_class=Response,
     responses=error_responses(
         ErrorCode.INVALID_REQUEST_BODY,
+        ErrorCode.DATA_CONVERSION_ERROR,
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.REQUEST_TOO_LARGE,
