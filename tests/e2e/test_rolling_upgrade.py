@@ -16,7 +16,7 @@ import pytest
 
 import ampd
 from ampd.chain.tables import TABLES
-from support.daemons import Cluster, Process, ampd_starts, free_port, start_interpreter, wait_for
+from support.daemons import Cluster, Process, StartChild, ampd_starts, free_port, wait_for
 from support.deploy import deploy, register
 from support.lake import files_on_disk, read_table, registered_files
 from support.migration_rules import faults_in
@@ -46,12 +46,16 @@ ALTER TABLE job_progress DROP COLUMN updated_at;
 
 
 @pytest.fixture(scope="module")
-def next_version(tmp_path_factory: pytest.TempPathFactory) -> NextVersion:
+def next_version(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NextVersion]:
     """It tells when progress was reported in another column, and does not know the old one any more."""
     version = NextVersion(tmp_path_factory.mktemp("next"))
     version.add_migrations(MIGRATIONS_TO_COME)
     version.replace("jobs/sql/report_progress.sql", "updated_at", "reported_at")
-    return version
+    version.ready()
+    try:
+        yield version
+    finally:
+        version.end()
 
 
 def test_the_migrations_of_this_test_keep_the_rules(next_version: NextVersion) -> None:
@@ -76,13 +80,16 @@ class Rolling:
         process = Process(
             ["--config", str(self.cluster.config), *arguments],
             log=self.cluster.directory / f"{name}-{VERSION if upgraded else ampd.__version__}.log",
-            environment=environment | (self.next_version.environment if upgraded else {}),
-            start=start_interpreter if upgraded else ampd_starts[-1],
+            environment=environment,
+            start=self._starts(upgraded),
         )
         self.cluster.processes.append(process)  # ends with the cluster
         self._processes[name] = process
         process.wait_for_text("controller.started" if controller else "worker.registered", timeout=60)
         return process
+
+    def _starts(self, upgraded: bool) -> StartChild:
+        return self.next_version.start if upgraded else ampd_starts[-1]
 
     def upgrade(self, name: str) -> Process:
         """Restart a process with the next version."""
@@ -96,11 +103,8 @@ class Rolling:
     def run(self, *arguments: str, upgraded: bool) -> subprocess.CompletedProcess[str]:
         log = self.cluster.directory / "command.log"
         log.unlink(missing_ok=True)
-        start, environment = ampd_starts[-1], {}
-        if upgraded:
-            start, environment = start_interpreter, self.next_version.environment
         command = [*arguments, "--config", str(self.cluster.config)]
-        process = Process(command, log=log, environment=environment, start=start)
+        process = Process(command, log=log, start=self._starts(upgraded))
         return subprocess.CompletedProcess(command, process.wait(60), process.text())
 
     def blocks(self, job_id: int) -> int:
