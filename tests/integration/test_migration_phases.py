@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 import ampd
 from ampd.errors import AmpError, ErrorCode
-from ampd.jobs import WorkerIdentity
+from ampd.jobs import JobFilter, JobStore, WorkerIdentity
 from ampd.jobs.workers import WorkerSession
 from ampd.metadata_db import (
     MetadataDb,
@@ -291,3 +291,14 @@ def test_a_head_that_says_nothing_usable_is_refused(versions: Versions, head: st
     code, message = code_of(lambda: migrate("postgresql://127.0.0.1:1/none", source=source))
     assert code == ErrorCode.METADATA_DB_MIGRATION_FAILED
     assert said in message
+
+
+async def test_jobs_are_listed_by_a_session_that_has_listed_them_before_a_column_came(database_url: str) -> None:
+    """PostgreSQL refuses a prepared statement whose answer has got another column; psycopg prepares what comes often."""
+    async with MetadataDb(database_url, max_connections=1) as db:
+        jobs = JobStore(db)
+        for _ in range(8):
+            await jobs.list_page(JobFilter(), limit=10)
+        with psycopg.connect(database_url) as connection:
+            connection.execute("ALTER TABLE jobs ADD COLUMN note text")
+        assert await jobs.list_page(JobFilter(), limit=10) == ([], False)
