@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -245,3 +246,32 @@ def _split(commands: list[str], first: str) -> tuple[list[str], list[str]]:
     ours = [command for command in commands if "amp-backup" not in command]
     at = next(number for number, command in enumerate(ours) if command.startswith(first))
     return ours[:at], ours[at:]
+
+
+@contextmanager
+def solo_in(folder: Path, port: int) -> Iterator[None]:
+    process = Process(
+        ["solo", "--amp-dir", str(folder / "amp")],
+        log=folder / "solo.log",
+        environment={"AMP_CONFIG_ADMIN_API_ADDR": f"127.0.0.1:{port}"},
+        start=ampd_starts[-1],
+    )
+    try:
+        process.wait_for_text("controller.started", timeout=60)
+        yield
+    finally:
+        process.end()
+
+
+@pytest.mark.long
+def test_a_copied_folder_is_the_same_solo(tmp_path: Path) -> None:
+    (command,) = [each for each in commands_in(PAGE, "## Backup and restore") if "amp-backup" in each]
+    port, first, second = free_port(), tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    with solo_in(first, port), Ampd(f"http://127.0.0.1:{port}") as api:
+        token = api.tokens.create("admin", name="boss").token
+    subprocess.run(["bash", "-c", command], cwd=first, check=True, timeout=60)
+    subprocess.run(["tar", "-xzf", str(first / "amp-backup.tar.gz"), "-C", str(second)], check=True, timeout=60)
+    with solo_in(second, port), Ampd(f"http://127.0.0.1:{port}", token) as api:
+        assert [each.name for each in api.tokens.list()] == ["boss"]

@@ -294,7 +294,7 @@ def test_a_head_that_says_nothing_usable_is_refused(versions: Versions, head: st
 
 
 async def test_jobs_are_listed_by_a_session_that_has_listed_them_before_a_column_came(database_url: str) -> None:
-    """PostgreSQL refuses a prepared statement whose answer has got another column; psycopg prepares what comes often."""
+    """PostgreSQL refuses a prepared statement whose answer has got a column; psycopg prepares what comes often."""
     async with MetadataDb(database_url, max_connections=1) as db:
         jobs = JobStore(db)
         for _ in range(8):
