@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from pathlib import Path
 
 import structlog
@@ -42,7 +44,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     warn_of_ignored_keys(config)
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
-    db = await open_metadata_db(config)
+    db = await open_metadata_db(config, process=f"controller {socket.gethostname()}:{os.getpid()}")
     notifier = Notifier(db)
     try:
         services = _services(config, db, notifier)

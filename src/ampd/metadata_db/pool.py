@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+import ampd
 from ampd.errors import AmpError, ErrorCode, describe_exception
 from ampd.metadata_db.deadline import cut_after
 from ampd.telemetry import redact
@@ -64,9 +65,13 @@ async def _check(connection: Connection) -> None:
 
 
 class MetadataDb:
-    """A pool of connections; every connection gives rows as dicts and speaks UTC."""
+    """A pool of connections; every connection gives rows as dicts and speaks UTC.
 
-    def __init__(self, url: str, *, max_connections: int = 10) -> None:
+    ``process`` names this process (``controller …``, ``worker eth-1``) in ``pg_stat_activity``, behind the version: an
+    upgrade looks there for processes of older versions (:mod:`ampd.metadata_db.live_processes`).
+    """
+
+    def __init__(self, url: str, *, max_connections: int = 10, process: str = "") -> None:
         self.url = url
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
@@ -75,7 +80,7 @@ class MetadataDb:
                 "row_factory": dict_row,
                 "options": SESSION_OPTIONS,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "application_name": "ampd",
+                "application_name": f"ampd {ampd.__version__} {process}".rstrip(),
                 **TCP_OPTIONS,
             },
             min_size=1,
@@ -95,7 +100,7 @@ class MetadataDb:
         await self.close()
 
     async def open(self) -> None:
-        """Connect once to learn whether the database answers, then open the pool.
+        """Connect once to learn whether the database answers, then open the pool, with a session in it.
 
         :raises AmpError: METADATA_DB_UNREACHABLE.
         """
@@ -104,7 +109,11 @@ class MetadataDb:
             await probe.close()
         except (psycopg.Error, OSError) as error:
             raise unreachable(self.url, error) from None
-        await self._pool.open()
+        try:
+            await self._pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS + 1)
+        except PoolTimeout as error:
+            await self._pool.close()
+            raise unreachable(self.url, error) from None
 
     async def close(self) -> None:
         """Close all connections."""

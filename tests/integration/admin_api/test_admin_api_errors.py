@@ -6,6 +6,7 @@ import httpx
 import pytest
 from admin_api_cluster import SECRET_URL, Cluster, error, services_over
 
+from ampd.access import NewToken, Role
 from ampd.admin_api import create_app
 from ampd.admin_api.middleware import MAX_BODY_BYTES
 from ampd.jobs import JobStore
@@ -124,6 +125,16 @@ async def test_a_lost_database_is_a_503_that_says_so_without_secrets(database_ur
             answer = await api.request(method, path)
             assert error(answer) == (503, "METADATA_DB_UNREACHABLE"), path
         assert (await api.get("/healthz")).status_code == 200
+        not_ready = await api.get("/readyz")
+        assert error(not_ready) == (503, "METADATA_DB_UNREACHABLE")
+        assert "postgresql" not in not_ready.text, "where the database is is told to nobody without a token"
+
+
+async def test_readyz_answers_with_an_empty_body_and_wants_no_token(cluster: Cluster) -> None:
+    await cluster.services.access.create(NewToken(Role.ADMIN), actor="test")
+    assert (await cluster.api.get("/jobs")).status_code == 401
+    answer = await cluster.api.get("/readyz")
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 async def test_healthz_answers_with_an_empty_body(cluster: Cluster) -> None:
