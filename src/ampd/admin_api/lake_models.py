@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from ampd.admin_api.strict import MAX_INT64, Strict
+from ampd.admin_api.shapes import DATASET, REFERENCE, shaped
+from ampd.admin_api.strict import MAX_INT64, Strict, WholeNumber
 from ampd.admin_api.timestamps import rfc3339
 from ampd.data_store import RegisteredFile, RestoredTable, RestoreProgress, RevisionInfo
 
@@ -62,7 +63,9 @@ class RevisionListQuery(Strict):
     last_id: int | None = Field(
         default=None, ge=1, le=MAX_INT64, description="the id of the last revision of the page before"
     )
-    dataset: str | None = Field(default=None, description="only those of this dataset: namespace/name")
+    dataset: Annotated[str, shaped(DATASET)] | None = Field(
+        default=None, description="only those of this dataset: namespace/name"
+    )
     table_name: str | None = Field(default=None, description="only those of tables with this name")
 
 
@@ -95,8 +98,8 @@ class PruneQuery(Strict):
 class TableRequest(Strict):
     """A table of a dataset: `namespace/name@revision`, where a revision is also `latest`, `dev` or a hash."""
 
-    dataset: StrictStr
-    table_name: StrictStr
+    dataset: Annotated[StrictStr, shaped(REFERENCE)]
+    table_name: Annotated[StrictStr, Field(examples=["blocks"])]
 
 
 class RegisterRevisionRequest(TableRequest):
@@ -108,7 +111,7 @@ class RegisterRevisionRequest(TableRequest):
 class RestoreTableRequest(Strict):
     """Body of a table's restore: the revision to make active, when it is not the newest directory."""
 
-    location_id: StrictInt | None = Field(default=None, ge=1, le=MAX_INT64)
+    location_id: WholeNumber | None = Field(default=None, ge=1, le=MAX_INT64)
 
 
 class LocationBody(BaseModel):

@@ -5,9 +5,9 @@ nobody knows is refused: it is a typing error more often than not.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import Path
+from fastapi import Body, Path
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -15,15 +15,28 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictFloat,
-    StrictInt,
     StrictStr,
     WithJsonSchema,
     model_validator,
 )
 
 from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.strict import MAX_INT64, Strict, refuse_strange_values
+from ampd.admin_api.shapes import (
+    END_BLOCK,
+    MANIFEST_HASH,
+    NAME,
+    NAMESPACE,
+    NODE_ID,
+    PROVIDER_NAME,
+    REFERENCE,
+    VERSION,
+    WORKER_SELECTOR,
+    shaped,
+    within,
+)
+from ampd.admin_api.strict import MAX_INT64, Strict, WholeNumber, refuse_strange_values, without_fraction
 from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
+from ampd.datasets import generate_manifest
 from ampd.errors import AmpError
 from ampd.jobs import validate_node_id
 
@@ -35,21 +48,33 @@ MAX_DEPENDENCIES = 100
 MAX_DELAY_SECONDS = 30 * 86_400
 
 JobId = Annotated[int, Path(alias="id", ge=1, le=MAX_INT64, description="id of a job")]
-NodeId = Annotated[str, Path(alias="id", description="id of a worker")]
+NodeId = Annotated[str, Path(alias="id", description="id of a worker", json_schema_extra=NODE_ID)]
 EventId = Annotated[int, Path(ge=1, le=MAX_INT64, description="id of an event")]
 
 
-JsonBody = Annotated[dict[str, Any], AfterValidator(refuse_strange_values)]
+def _example_manifest() -> dict[str, Any]:
+    """Return a manifest that fits a page: one with the smallest table alone."""
+    whole = generate_manifest("evm-rpc", "mainnet", 0, False).to_json()
+    return {**whole, "tables": dict([min(whole["tables"].items(), key=lambda table: len(str(table[1])))])}
+
+
+EXAMPLE_MANIFEST: Final = _example_manifest()
+ManifestBody = Annotated[dict[str, Any], AfterValidator(refuse_strange_values), Body(examples=[EXAMPLE_MANIFEST])]
 
 
 class EventListQuery(Strict):
     """Query parameters of GET /jobs/{id}/events."""
 
-    limit: int = Field(default=MAX_LIMIT, description=f"how many events at most, 1 to {MAX_LIMIT}")
+    limit: int = Field(
+        default=MAX_LIMIT,
+        description=f"how many events at most, 1 to {MAX_LIMIT}",
+        json_schema_extra=within(1, MAX_LIMIT),
+    )
     after: int = Field(default=0, ge=0, le=MAX_INT64, description="the next_cursor of the page before: an event's id")
 
 
 def _normal_end_block(value: Any) -> Any:
+    value = without_fraction(value)
     if isinstance(value, str | int) and not isinstance(value, bool):
         text = str(value).strip()
         if text == "latest":
@@ -72,13 +97,20 @@ def checked_selector(value: str | None) -> str | None:
     return value
 
 
+Selector = Annotated[Annotated[StrictStr, shaped(WORKER_SELECTOR)] | None, AfterValidator(checked_selector)]
+Dependencies = Annotated[
+    list[Annotated[StrictStr, shaped(REFERENCE)] | Annotated[WholeNumber, Field(ge=1, le=MAX_INT64)]],
+    Field(max_length=MAX_DEPENDENCIES),
+]
+
+
 class RetryRequest(Strict):
     """How long to wait before a failed attempt is tried again. What is not given has its default."""
 
-    initial_delay_secs: StrictFloat | StrictInt = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
-    multiplier: StrictFloat | StrictInt = Field(default=2.0, ge=1, le=100)
-    max_delay_secs: StrictFloat | StrictInt = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
-    jitter: StrictFloat | StrictInt = Field(
+    initial_delay_secs: StrictFloat | WholeNumber = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
+    multiplier: StrictFloat | WholeNumber = Field(default=2.0, ge=1, le=100)
+    max_delay_secs: StrictFloat | WholeNumber = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
+    jitter: StrictFloat | WholeNumber = Field(
         default=0.25, ge=0, le=1, description="the share of a delay that chance may take away"
     )
 
@@ -97,27 +129,24 @@ class DeployRequest(Strict):
         json_schema_extra={"examples": [{"end_block": "latest", "parallelism": 4, "worker_id": "eth-*"}]}
     )
 
-    end_block: Annotated[StrictStr | StrictInt | None, BeforeValidator(_normal_end_block)] = Field(
+    end_block: Annotated[StrictStr | WholeNumber | None, BeforeValidator(_normal_end_block), END_BLOCK] = Field(
         default=None, description='null follows the chain; "latest", "N" and "-N" (N behind the latest) end'
     )
-    parallelism: StrictInt = Field(
+    parallelism: WholeNumber = Field(
         default=1, ge=1, le=MAX_WRITERS, description="how many block ranges are worked on at once"
     )
-    worker_id: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
-        default=None, description="the worker that must run it: its id, or a prefix and '*'"
-    )
+    worker_id: Selector = Field(default=None, description="the worker that must run it: its id, or a prefix and '*'")
     verify: Verify = Field(
         default=DEFAULT_MODE,
         description="recompute what blocks commit to before they are written: of no block, of a sample of every batch, "
         "or of every block; false is off, true is full",
     )
-    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
-    depends_on: list[StrictStr | Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(
+    priority: WholeNumber = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    depends_on: Dependencies = Field(
         default_factory=list,
-        max_length=MAX_DEPENDENCIES,
         description="what must have completed before: ids of jobs, or references of datasets (their extraction jobs)",
     )
-    retries: Annotated[StrictInt, Field(ge=0, le=MAX_INT32)] | None = Field(
+    retries: Annotated[WholeNumber, Field(ge=0, le=MAX_INT32)] | None = Field(
         default=None, description="how often a failure that may pass is tried again; null: without limit"
     )
     retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
@@ -129,25 +158,29 @@ class VerifyRequest(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"start_block": 17000000, "end_block": 17999999}]})
 
-    start_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
+    start_block: Annotated[WholeNumber, Field(ge=0, le=MAX_INT64)] | None = Field(
         default=None, description="null: the dataset's first block"
     )
-    end_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
+    end_block: Annotated[WholeNumber, Field(ge=0, le=MAX_INT64)] | None = Field(
         default=None, description="null: the last block that the lake has when the job starts"
     )
-    worker_id: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
-        default=None, description="the worker that must run it: its id, or a prefix and '*'"
-    )
-    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    worker_id: Selector = Field(default=None, description="the worker that must run it: its id, or a prefix and '*'")
+    priority: WholeNumber = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
 
 
 class RegisterDatasetRequest(Strict):
     """Body of POST /datasets. ``manifest`` is a manifest, or the hash of a registered one."""
 
-    namespace: StrictStr
-    name: StrictStr
-    version: StrictStr | None = None
-    manifest: StrictStr | dict[str, Any]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"namespace": "ethereum", "name": "mainnet", "version": "1.0.0", "manifest": EXAMPLE_MANIFEST}]
+        }
+    )
+
+    namespace: Annotated[StrictStr, shaped(NAMESPACE)]
+    name: Annotated[StrictStr, shaped(NAME)]
+    version: Annotated[StrictStr, shaped(VERSION)] | None = None
+    manifest: Annotated[StrictStr, shaped(MANIFEST_HASH)] | dict[str, Any]
 
 
 class RegisterProviderRequest(BaseModel):
@@ -160,7 +193,7 @@ class RegisterProviderRequest(BaseModel):
         },
     )
 
-    name: StrictStr
+    name: Annotated[StrictStr, shaped(PROVIDER_NAME)]
     kind: StrictStr
 
     @model_validator(mode="before")

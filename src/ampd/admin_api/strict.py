@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, model_validator
 
 MAX_INT64 = 2**63 - 1
+
+
+def without_fraction(value: Any) -> Any:
+    """Return a float that is a whole number as an integer, anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has one kind of numbers, and JSON Schema calls 1.0 an integer, too: some languages write it like that.
+WholeNumber = Annotated[StrictInt, BeforeValidator(without_fraction)]
 
 
 def refuse_strange_values(value: Any) -> Any:

@@ -17,9 +17,12 @@ EXAMPLE_NAME = "ethereum/mainnet"
 EXAMPLE = f"{EXAMPLE_NAME}@1.0.0"
 
 _PURL_PREFIX = "pkg:amp/"
-_NAMESPACE = re.compile(r"[a-z0-9_]+")
-_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+NAMESPACE_PATTERN = r"[a-z0-9_]+"
+NAME_PATTERN = r"[a-z_][a-z0-9_]*"
+HASH_PATTERN = r"[0-9a-fA-F]{64}"
+_NAMESPACE = re.compile(NAMESPACE_PATTERN)
+_NAME = re.compile(NAME_PATTERN)
+_HASH = re.compile(HASH_PATTERN)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,11 @@ class Watch:
         self._learn(case, response)
 
     def _learn(self, case: Case, response: Response) -> None:
-        if response.status_code in (200, 201) and operation_id(case) in {"create_token", "create_webhook", "put_webhook"}:
+        if response.status_code in (200, 201) and operation_id(case) in {
+            "create_token",
+            "create_webhook",
+            "put_webhook",
+        }:
             body = json.loads(response.content or b"{}")
             made = body.get("token") or body.get("secret") or ""
             if made.startswith(("amp_", "whsec_")) and made not in str(case.body):
@@ -92,21 +96,37 @@ def complaints(scene: Scene) -> list[str]:
 
 def _is_bad(line: str) -> bool:
     entry = json.loads(line)
-    return entry["level"] in {"error", "critical"} or "exception" in entry or "job.crashed" in line or "INTERNAL" in line
+    return (
+        entry["level"] in {"error", "critical"} or "exception" in entry or "job.crashed" in line or "INTERNAL" in line
+    )
 
 
 def test_x(cluster: Scene) -> None:
-    import time, os, collections
+    import os
+    import time
     from pathlib import Path
+
     phases = os.environ.get("PH", "examples,coverage,fuzzing,stateful").split(",")
     for ph in phases:
-        t = time.time(); c=time.process_time()
-        findings, leaks = fuzz(cluster, cluster.loud.admin_url, cluster.admin, Plan(phases=(ph,), examples=int(os.environ.get("EX", 4)), courses=int(os.environ.get("CO",8)), steps=int(os.environ.get("ST","5")), seed=int(os.environ.get("SEED","1"))))
-        print(ph, time.time()-t, time.process_time()-c, findings.statuses, len(findings.failures), leaks)
+        t = time.time()
+        c = time.process_time()
+        findings, leaks = fuzz(
+            cluster,
+            cluster.loud.admin_url,
+            cluster.admin,
+            Plan(
+                phases=(ph,),
+                examples=int(os.environ.get("EX", 4)),
+                courses=int(os.environ.get("CO", 8)),
+                steps=int(os.environ.get("ST", "5")),
+                seed=int(os.environ.get("SEED", "1")),
+            ),
+        )
+        print(ph, time.time() - t, time.process_time() - c, findings.statuses, len(findings.failures), leaks)
         print("no success", sorted(set(findings.requests) - findings.succeeded))
         print(findings.requests.most_common(12))
         Path(f"/tmp/w/fz-{ph}.out").write_text("\n\n".join(findings.failures))
     bad = complaints(cluster)
-    Path(f"/tmp/w/fz-log.out").write_text("\n\n".join(bad))
-    Path(f"/tmp/w/fz-full.log").write_text("\n".join(cluster.logs()))
+    Path("/tmp/w/fz-log.out").write_text("\n\n".join(bad))
+    Path("/tmp/w/fz-full.log").write_text("\n".join(cluster.logs()))
     print(len(bad))
