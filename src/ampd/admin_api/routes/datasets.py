@@ -122,6 +122,7 @@ async def get_dataset(namespace: Namespace, name: Name, services: ServicesParame
 @router.delete(
     "/{namespace}/{name}",
     operation_id="delete_dataset",
+    dependencies=[ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(ErrorCode.INVALID_PATH, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.METADATA_DB_UNREACHABLE),
@@ -166,6 +167,7 @@ async def get_revision(
 @router.delete(
     "/{namespace}/{name}/versions/{revision}",
     operation_id="delete_version",
+    dependencies=[ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(
