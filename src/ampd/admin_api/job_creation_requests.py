@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictFloat,
+    StrictInt,
     StrictStr,
 )
 
@@ -29,7 +30,7 @@ from ampd.admin_api.requests import (
 )
 from ampd.admin_api.schedule_requests import ScheduleRequest
 from ampd.admin_api.shapes import shaped
-from ampd.admin_api.strict import Strict, WholeNumber
+from ampd.admin_api.strict import Strict
 from ampd.jobs import Schedule, parse_schedule
 from ampd.jobs.schedule_request import refused
 
@@ -109,7 +110,6 @@ class CreateJobRequest(Strict):
     )
 
     kind: StrictStr = Field(
-        json_schema_extra={"examples": ["http", "compaction"]},
         description="extraction, verification, compaction, http, or a kind that an installed package brings",
     )
     input: Annotated[dict[str, Any], AfterValidator(_input)] = Field(
@@ -118,7 +118,7 @@ class CreateJobRequest(Strict):
     labels: Annotated[dict[str, StrictStr], AfterValidator(_labels), shaped(LABELS)] = Field(
         default_factory=dict, description="names to find the job by, such as product and env"
     )
-    retries: Annotated[WholeNumber, Field(ge=0, le=MAX_INT32)] | None = Field(
+    retries: Annotated[StrictInt, Field(ge=0, le=MAX_INT32)] | None = Field(
         default=0,
         description="how often a failure that may pass is tried again; null: without limit. Extraction jobs: without "
         "limit unless given, verification jobs: five times",
@@ -128,7 +128,7 @@ class CreateJobRequest(Strict):
     start_at: Annotated[AwareDatetime, BeforeValidator(_moment)] | None = Field(
         default=None, description="not before: RFC 3339, or milliseconds since 1970"
     )
-    priority: WholeNumber = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
     depends_on: Dependencies = Field(
         default_factory=list,
         description="what must have completed before: ids of jobs, or references of datasets (their extraction jobs)",
@@ -166,7 +166,7 @@ class ExtractionJobInput(Strict):
 
     dataset: StrictStr
     end_block: Any = None
-    parallelism: WholeNumber = Field(default=1, ge=1, le=MAX_WRITERS)
+    parallelism: StrictInt = Field(default=1, ge=1, le=MAX_WRITERS)
     verify: Any = None
 
     def deploy_request(self, request: CreateJobRequest) -> DeployRequest:
@@ -195,6 +195,6 @@ class CompactionJobInput(Strict):
     """Input of kind ``compaction``."""
 
     dataset: StrictStr
-    cooldown_secs: StrictFloat | WholeNumber = Field(
+    cooldown_secs: StrictFloat | StrictInt = Field(
         default=0.0, ge=0, le=MAX_COOLDOWN_SECONDS, description="files stay as they are until they are so old"
     )

@@ -12,13 +12,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     StrictBool,
+    StrictInt,
     StrictStr,
     WithJsonSchema,
 )
 
 from ampd.admin_api.requests import DEFAULT_LIMIT, MAX_DELAY_SECONDS, MAX_LIMIT
 from ampd.admin_api.shapes import DATASET, LABEL, REASON, STATUSES, shaped, within
-from ampd.admin_api.strict import MAX_INT64, Strict, WholeNumber
+from ampd.admin_api.strict import MAX_INT64, Strict
 
 # The last millisecond of the year 9999.
 MAX_MILLISECONDS: Final = 253_402_300_799_999
@@ -56,10 +57,17 @@ def _from_milliseconds(value: Any) -> Any:
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_from_milliseconds),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", **within(0, MAX_MILLISECONDS)},
+                {"type": "string", "format": "date-time"},
+            ]
+        }
+    ),
 ]
-OneJobId = Annotated[WholeNumber, Field(ge=1, le=MAX_INT64)]
-DelayMs = Annotated[WholeNumber, Field(ge=0, le=MAX_DELAY_SECONDS * 1000)]
+OneJobId = Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]
+DelayMs = Annotated[StrictInt, Field(ge=0, le=MAX_DELAY_SECONDS * 1000)]
 _FROM: Final = "only jobs created then or later: milliseconds since the epoch, or RFC 3339"
 _TO: Final = "only jobs created before: milliseconds since the epoch, or RFC 3339"
 
@@ -141,7 +149,7 @@ class JobDeleteQuery(Strict):
 class JobDeleteRequest(Strict):
     """Body of DELETE /jobs: the public Python client of the reference system names the jobs here."""
 
-    job_ids: list[Annotated[WholeNumber, Field(ge=1, le=MAX_INT64)]] = Field(max_length=MAX_LIMIT)
+    job_ids: list[Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(max_length=MAX_LIMIT)
 
 
 def _checked_reason(value: str | None) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from ampd.admin_api.shapes import DATASET, REFERENCE, shaped
-from ampd.admin_api.strict import MAX_INT64, Strict, WholeNumber
+from ampd.admin_api.strict import MAX_INT64, Strict
 from ampd.admin_api.timestamps import rfc3339
 from ampd.data_store import RegisteredFile, RestoredTable, RestoreProgress, RevisionInfo
 
@@ -111,7 +111,7 @@ class RegisterRevisionRequest(TableRequest):
 class RestoreTableRequest(Strict):
     """Body of a table's restore: the revision to make active, when it is not the newest directory."""
 
-    location_id: WholeNumber | None = Field(default=None, ge=1, le=MAX_INT64)
+    location_id: StrictInt | None = Field(default=None, ge=1, le=MAX_INT64)
 
 
 class LocationBody(BaseModel):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 
 from ampd.admin_api.job_requests import Instant
 from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.strict import Strict, WholeNumber
+from ampd.admin_api.strict import Strict
 
 MAX_TIMES: Final = 100
 DEFAULT_TIMES: Final = 10
@@ -25,7 +25,7 @@ class PreviewRequest(Strict):
     )
 
     schedule: ScheduleRequest
-    count: WholeNumber = Field(default=DEFAULT_TIMES, ge=1, le=MAX_TIMES, description="how many times")
+    count: StrictInt = Field(default=DEFAULT_TIMES, ge=1, le=MAX_TIMES, description="how many times")
     from_: Instant | None = Field(
         default=None,
         alias="from",

@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictFloat,
+    StrictInt,
     StrictStr,
     WithJsonSchema,
     model_validator,
@@ -34,7 +35,7 @@ from ampd.admin_api.shapes import (
     shaped,
     within,
 )
-from ampd.admin_api.strict import MAX_INT64, Strict, WholeNumber, refuse_strange_values, without_fraction
+from ampd.admin_api.strict import MAX_INT64, Strict, refuse_strange_values
 from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
 from ampd.datasets import generate_manifest
 from ampd.errors import AmpError
@@ -53,9 +54,9 @@ EventId = Annotated[int, Path(ge=1, le=MAX_INT64, description="id of an event")]
 
 
 def _example_manifest() -> dict[str, Any]:
-    """Return a manifest that fits a page: one with the smallest table alone."""
+    """Return a manifest that fits a page: one with the blocks alone."""
     whole = generate_manifest("evm-rpc", "mainnet", 0, False).to_json()
-    return {**whole, "tables": dict([min(whole["tables"].items(), key=lambda table: len(str(table[1])))])}
+    return {**whole, "tables": {"blocks": whole["tables"]["blocks"]}}
 
 
 EXAMPLE_MANIFEST: Final = _example_manifest()
@@ -74,7 +75,6 @@ class EventListQuery(Strict):
 
 
 def _normal_end_block(value: Any) -> Any:
-    value = without_fraction(value)
     if isinstance(value, str | int) and not isinstance(value, bool):
         text = str(value).strip()
         if text == "latest":
@@ -99,7 +99,7 @@ def checked_selector(value: str | None) -> str | None:
 
 Selector = Annotated[Annotated[StrictStr, shaped(WORKER_SELECTOR)] | None, AfterValidator(checked_selector)]
 Dependencies = Annotated[
-    list[Annotated[StrictStr, shaped(REFERENCE)] | Annotated[WholeNumber, Field(ge=1, le=MAX_INT64)]],
+    list[Annotated[StrictStr, shaped(REFERENCE)] | Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]],
     Field(max_length=MAX_DEPENDENCIES),
 ]
 
@@ -107,10 +107,10 @@ Dependencies = Annotated[
 class RetryRequest(Strict):
     """How long to wait before a failed attempt is tried again. What is not given has its default."""
 
-    initial_delay_secs: StrictFloat | WholeNumber = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
-    multiplier: StrictFloat | WholeNumber = Field(default=2.0, ge=1, le=100)
-    max_delay_secs: StrictFloat | WholeNumber = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
-    jitter: StrictFloat | WholeNumber = Field(
+    initial_delay_secs: StrictFloat | StrictInt = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
+    multiplier: StrictFloat | StrictInt = Field(default=2.0, ge=1, le=100)
+    max_delay_secs: StrictFloat | StrictInt = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
+    jitter: StrictFloat | StrictInt = Field(
         default=0.25, ge=0, le=1, description="the share of a delay that chance may take away"
     )
 
@@ -129,10 +129,10 @@ class DeployRequest(Strict):
         json_schema_extra={"examples": [{"end_block": "latest", "parallelism": 4, "worker_id": "eth-*"}]}
     )
 
-    end_block: Annotated[StrictStr | WholeNumber | None, BeforeValidator(_normal_end_block), END_BLOCK] = Field(
+    end_block: Annotated[StrictStr | StrictInt | None, BeforeValidator(_normal_end_block), END_BLOCK] = Field(
         default=None, description='null follows the chain; "latest", "N" and "-N" (N behind the latest) end'
     )
-    parallelism: WholeNumber = Field(
+    parallelism: StrictInt = Field(
         default=1, ge=1, le=MAX_WRITERS, description="how many block ranges are worked on at once"
     )
     worker_id: Selector = Field(default=None, description="the worker that must run it: its id, or a prefix and '*'")
@@ -141,12 +141,12 @@ class DeployRequest(Strict):
         description="recompute what blocks commit to before they are written: of no block, of a sample of every batch, "
         "or of every block; false is off, true is full",
     )
-    priority: WholeNumber = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
     depends_on: Dependencies = Field(
         default_factory=list,
         description="what must have completed before: ids of jobs, or references of datasets (their extraction jobs)",
     )
-    retries: Annotated[WholeNumber, Field(ge=0, le=MAX_INT32)] | None = Field(
+    retries: Annotated[StrictInt, Field(ge=0, le=MAX_INT32)] | None = Field(
         default=None, description="how often a failure that may pass is tried again; null: without limit"
     )
     retry: RetryRequest | None = Field(default=None, description="how long to wait between tries")
@@ -158,14 +158,14 @@ class VerifyRequest(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"start_block": 17000000, "end_block": 17999999}]})
 
-    start_block: Annotated[WholeNumber, Field(ge=0, le=MAX_INT64)] | None = Field(
+    start_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
         default=None, description="null: the dataset's first block"
     )
-    end_block: Annotated[WholeNumber, Field(ge=0, le=MAX_INT64)] | None = Field(
+    end_block: Annotated[StrictInt, Field(ge=0, le=MAX_INT64)] | None = Field(
         default=None, description="null: the last block that the lake has when the job starts"
     )
     worker_id: Selector = Field(default=None, description="the worker that must run it: its id, or a prefix and '*'")
-    priority: WholeNumber = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+    priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
 
 
 class RegisterDatasetRequest(Strict):
@@ -183,15 +183,17 @@ class RegisterDatasetRequest(Strict):
     manifest: Annotated[StrictStr, shaped(MANIFEST_HASH)] | dict[str, Any]
 
 
+def _say_network(schema: dict[str, Any]) -> None:
+    """Say what is checked with the settings of the kind: every kind has a network."""
+    schema["properties"]["network"] = {"type": "string", "minLength": 1, "title": "Network"}
+    schema["required"] = [*schema["required"], "network"]
+    schema["examples"] = [{"name": "mainnet", "kind": "evm-rpc", "network": "mainnet", "url": "${RPC_URL}"}]
+
+
 class RegisterProviderRequest(BaseModel):
     """Body of POST /providers: ``name``, ``kind``, and the settings of that kind beside them."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [{"name": "mainnet", "kind": "evm-rpc", "network": "mainnet", "url": "${RPC_URL}"}]
-        },
-    )
+    model_config = ConfigDict(extra="allow", json_schema_extra=_say_network)
 
     name: Annotated[StrictStr, shaped(PROVIDER_NAME)]
     kind: StrictStr

@@ -11,7 +11,15 @@ from typing import Any, Final
 from pydantic import Field, WithJsonSchema
 
 from ampd.admin_api.strict import MAX_INT64
-from ampd.datasets.names import DEV, HASH_PATTERN, LATEST, MAX_NAME_LENGTH, NAME_PATTERN, NAMESPACE_PATTERN
+from ampd.datasets.names import (
+    DEV,
+    HASH_PATTERN,
+    LATEST,
+    MAX_NAME_LENGTH,
+    NAME_PATTERN,
+    NAMESPACE_PATTERN,
+    PROVIDER_NAME_PATTERN,
+)
 from ampd.datasets.semver import PATTERN as SEMVER_PATTERN
 from ampd.jobs.states import FILTER_WORDS
 from ampd.jobs.workers import NODE_ID_PATTERN
@@ -31,18 +39,17 @@ _WORDS: Final = "|".join(sorted({*FILTER_WORDS, *(word.upper() for word in FILTE
 # A letter, or whatever else can be seen.
 _SEEN: Final = r"[^\s\x00-\x20\x7f-\xa0]"
 
-NAMESPACE: Final = _shape(NAMESPACE_PATTERN, "ethereum", longest=MAX_NAME_LENGTH)
-NAME: Final = _shape(NAME_PATTERN, "mainnet", longest=MAX_NAME_LENGTH)
+NAMESPACE: Final = _shape(NAMESPACE_PATTERN, "ethereum")
+NAME: Final = _shape(NAME_PATTERN, "mainnet")
 VERSION: Final = _shape(SEMVER_PATTERN, "1.0.0", longest=MAX_NAME_LENGTH)
 REVISION: Final = _shape(f"{LATEST}|{DEV}|{HASH_PATTERN}|{SEMVER_PATTERN}", "1.0.0", longest=MAX_NAME_LENGTH)
 MANIFEST_HASH: Final = _shape(HASH_PATTERN)
-DATASET: Final = _shape(f"{_PREFIX}{_NAMES}", "ethereum/mainnet", longest=2 * MAX_NAME_LENGTH)
+DATASET: Final = _shape(f"{_PREFIX}{_NAMES}", "ethereum/mainnet")
 REFERENCE: Final = _shape(
     f"{_PREFIX}{_NAMES}(?:@(?:{LATEST}|{DEV}|{HASH_PATTERN}|{SEMVER_PATTERN}))?",
     "ethereum/mainnet@1.0.0",
-    longest=2 * MAX_NAME_LENGTH,
 )
-PROVIDER_NAME: Final = _shape(NAME_PATTERN, "mainnet", longest=MAX_NAME_LENGTH)
+PROVIDER_NAME: Final = _shape(PROVIDER_NAME_PATTERN, "mainnet")
 NODE_ID: Final = _shape(NODE_ID_PATTERN, "worker-01")
 WORKER_SELECTOR: Final = _shape(f"{NODE_ID_PATTERN}\\*?", "eth-*")
 STATUSES: Final = _shape(rf"\s*(?:{_WORDS})\s*(?:,\s*(?:{_WORDS})\s*)*", "active", "running,failed")

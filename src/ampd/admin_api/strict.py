@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 MAX_INT64 = 2**63 - 1
-
-
-def without_fraction(value: Any) -> Any:
-    """Return a float that is a whole number as an integer, anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-# JSON has one kind of numbers, and JSON Schema calls 1.0 an integer, too: some languages write it like that.
-WholeNumber = Annotated[StrictInt, BeforeValidator(without_fraction)]
 
 
 def refuse_strange_values(value: Any) -> Any:
@@ -50,4 +41,14 @@ class Strict(BaseModel):
         unknown = sorted(set(data) - set(known)) if isinstance(data, dict) else []
         if unknown:
             raise ValueError(f"unknown {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
-        return refuse_strange_values(data)
+        refuse_strange_values(data)
+        return {key: _whole(value) for key, value in data.items()} if isinstance(data, dict) else data
+
+
+def _whole(value: Any) -> Any:
+    """Return 1.0 as 1: JSON has one kind of numbers, and JSON Schema calls both integers. What is inside of objects is
+    theirs to say.
+    """
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from ampd.access import NewToken, Role, Token, TokenStatus
 from ampd.access.models import MAX_NAMESPACES, MAX_SECONDS, NAME_PATTERN
 from ampd.admin_api.shapes import NAMESPACE, shaped
-from ampd.admin_api.strict import Strict, WholeNumber
+from ampd.admin_api.strict import Strict
 from ampd.admin_api.timestamps import rfc3339
 
 _NAME: Final = {"pattern": f"^{NAME_PATTERN}$"}
@@ -35,7 +35,7 @@ class CreateTokenRequest(Strict):
     namespaces: Annotated[list[Annotated[StrictStr, shaped(NAMESPACE)]], shaped(_SOME)] | None = Field(
         default=None, description="the namespaces of datasets that it sees; nothing else is there for it. null: all"
     )
-    expires_in_secs: Annotated[StrictFloat | WholeNumber, shaped(_LIFE)] | None = Field(
+    expires_in_secs: Annotated[StrictFloat | StrictInt, shaped(_LIFE)] | None = Field(
         default=None, description="for how many seconds from now it opens anything; null: until it is revoked"
     )
 

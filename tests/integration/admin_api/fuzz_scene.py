@@ -16,8 +16,6 @@ import psycopg
 from admin_api_cluster import LEASE_SECONDS, Cluster, services_over
 from psycopg.rows import dict_row
 
-from ampd.admin_api.lake_targets import dataset_of
-from ampd.datasets import Reference
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import WorkerIdentity, WorkerSession
 from ampd.metadata_db import MetadataDb
@@ -121,7 +119,7 @@ class _Maker:
                 session.register(info=info, slots=20)
                 async with MetadataDb(self._database_url) as db:
                     services = services_over(db, self._directory)
-                    self._cluster = Cluster(db, services, api, session, session._identity)
+                    self._cluster = Cluster(db, services, api, session, session._identity, self._directory)
                     await self._fill()
         ids = {int(admin["id"]), int(viewer["id"])}
         return Scene(self._seeded, admin["token"], viewer["token"], self._quiet, self._loud, ids)
@@ -181,9 +179,7 @@ class _Maker:
         lake = MadeLake(self._directory / "data")
         for start in range(0, 30, 10):
             lake.write(start, start + 9)
-        reference = Reference("ethereum", "mainnet", "1.0.0")
-        dataset, manifest = await dataset_of(cluster.services, reference)
-        await cluster.services.lake.restorer.restore_dataset(dataset, manifest.network, manifest.table_names)
+        await self._send("POST", "/datasets/ethereum/mainnet/versions/1.0.0/restore")
         # What a revision with a writer and segments of its own looks like.
         job_id = await cluster.deploy("other/set", "1.0.0")
         lease = await cluster.start(job_id)
