@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from ampd.admin_api.authentication import Authentication, RequestPace
 from ampd.admin_api.errors import error_responses, install_error_handlers
+from ampd.admin_api.exact import make_bounds_exact
 from ampd.admin_api.links import add_links
 from ampd.admin_api.methods import Methods
 from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
@@ -116,6 +117,7 @@ def _specification_of(app: FastAPI) -> dict[str, Any]:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
+        make_bounds_exact(schema)
         add_links(schema)
         app.openapi_schema = schema
     return app.openapi_schema

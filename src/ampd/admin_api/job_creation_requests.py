@@ -29,7 +29,7 @@ from ampd.admin_api.requests import (
     VerifyRequest,
 )
 from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.shapes import shaped
+from ampd.admin_api.shapes import shaped, within
 from ampd.admin_api.strict import Strict
 from ampd.jobs import Schedule, parse_schedule
 from ampd.jobs.schedule_request import refused
@@ -195,6 +195,6 @@ class CompactionJobInput(Strict):
     """Input of kind ``compaction``."""
 
     dataset: StrictStr
-    cooldown_secs: StrictFloat | StrictInt = Field(
+    cooldown_secs: Annotated[StrictFloat | StrictInt, shaped(within(0, MAX_COOLDOWN_SECONDS))] = Field(
         default=0.0, ge=0, le=MAX_COOLDOWN_SECONDS, description="files stay as they are until they are so old"
     )

@@ -90,7 +90,7 @@ def add_links(document: dict[str, Any]) -> None:
     """
     operations = dict(_operations(document))
     for name, leads in _LEADS.items():
-        path, operation = operations[name]
+        _, operation = operations[name]
         links = {
             "next_page" if lead.only else target: {"operationId": target, "parameters": lead.parameters}
             for lead in leads

@@ -22,7 +22,7 @@ class Methods:
         self._app = app
         methods: dict[str, set[str]] = defaultdict(set)
         for route in api_routes(routes):
-            methods[route.path] |= route.methods
+            methods[route.path] |= route.methods or set()
         self._plain = {path: _listed(taken) for path, taken in methods.items() if "{" not in path}
         self._others = [(compile_path(path)[0], _listed(taken)) for path, taken in methods.items() if "{" in path]
 

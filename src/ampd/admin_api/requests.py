@@ -104,13 +104,16 @@ Dependencies = Annotated[
 ]
 
 
+_Delay = Annotated[StrictFloat | StrictInt, shaped(within(0, MAX_DELAY_SECONDS))]
+
+
 class RetryRequest(Strict):
     """How long to wait before a failed attempt is tried again. What is not given has its default."""
 
-    initial_delay_secs: StrictFloat | StrictInt = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
-    multiplier: StrictFloat | StrictInt = Field(default=2.0, ge=1, le=100)
-    max_delay_secs: StrictFloat | StrictInt = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
-    jitter: StrictFloat | StrictInt = Field(
+    initial_delay_secs: _Delay = Field(default=1.0, ge=0, le=MAX_DELAY_SECONDS)
+    multiplier: Annotated[StrictFloat | StrictInt, shaped(within(1, 100))] = Field(default=2.0, ge=1, le=100)
+    max_delay_secs: _Delay = Field(default=300.0, ge=0, le=MAX_DELAY_SECONDS)
+    jitter: Annotated[StrictFloat | StrictInt, shaped(within(0, 1))] = Field(
         default=0.25, ge=0, le=1, description="the share of a delay that chance may take away"
     )
 
