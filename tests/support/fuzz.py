@@ -16,6 +16,7 @@ from typing import Any
 import schemathesis
 from schemathesis.core.failures import Failure
 from schemathesis.engine import events, from_schema
+from schemathesis.generation.meta import TestPhase
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER
 
 Case = schemathesis.Case
@@ -42,18 +43,12 @@ class Plan:
 
 @dataclass
 class Findings:
-    """What came of it. ``failures``: one text for each kind of failure of each operation."""
+    """What came of it. ``failures``: one text for each; ``requests``: how many were sent to each operation."""
 
     failures: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     succeeded: set[str] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: Findings) -> None:
-        self.failures += other.failures
-        self.statuses += other.statuses
-        self.succeeded |= other.succeeded
-        self.requests += other.requests
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,7 @@ def _note_scenario(recorder: Any, findings: Findings) -> None:
         for check in checks:
             if check.failure_info is not None:
                 answer = recorder.interactions[case_id].response if case_id in recorder.interactions else None
-                text = "" if answer is None else f"{answer.status_code} {answer.text[:500]}"
+                text = "no answer" if answer is None else f"{answer.status_code} {answer.text[:500]}"
                 failure, sample = check.failure_info.failure, check.failure_info.code_sample[:1500]
                 findings.failures.append(f"{check.name}: {failure.operation}: {failure}\n  {sample}\n  -> {text}")
 
@@ -145,3 +140,8 @@ def _note_scenario(recorder: Any, findings: Findings) -> None:
 def operation_id(case: Case) -> str:
     """Return the ``operationId`` of the operation that a request is for."""
     return str(case.operation.definition.raw["operationId"])
+
+
+def is_random(case: Case, *phases: TestPhase) -> bool:
+    """Tell whether chance has made a request that its schema allows, in one of ``phases``."""
+    return case.meta is not None and case.meta.phase.name in phases and case.meta.generation.mode.is_positive

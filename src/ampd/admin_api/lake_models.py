@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
@@ -10,6 +10,7 @@ from ampd.admin_api.shapes import DATASET, REFERENCE, shaped
 from ampd.admin_api.strict import MAX_INT64, Strict
 from ampd.admin_api.timestamps import rfc3339
 from ampd.data_store import RegisteredFile, RestoredTable, RestoreProgress, RevisionInfo
+from ampd.data_store.revisions import LONGEST_PATH, REVISION_PATH_PATTERN
 
 MAX_REVISIONS = 10_000
 MAX_DELAY_SECONDS = 365 * 86_400
@@ -102,10 +103,13 @@ class TableRequest(Strict):
     table_name: Annotated[StrictStr, Field(examples=["blocks"])]
 
 
+_REVISION_PATH: Final = {"pattern": REVISION_PATH_PATTERN, "maxLength": LONGEST_PATH, "examples": [_PATH]}
+
+
 class RegisterRevisionRequest(TableRequest):
     """Body of POST /revisions. `path` lies below the data directory."""
 
-    path: StrictStr
+    path: Annotated[StrictStr, shaped(_REVISION_PATH)]
 
 
 class RestoreTableRequest(Strict):

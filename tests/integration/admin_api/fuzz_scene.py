@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,6 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import WorkerIdentity, WorkerSession
 from ampd.metadata_db import MetadataDb
 from support.daemons import Cluster as Processes
-from support.daemons import Process
 from support.made_lake import MadeLake
 from support.seeded import Seeded
 
@@ -50,7 +49,8 @@ class Scene:
     viewer: str
     quiet: Processes
     loud: Processes
-    own_token_ids: set[int] = field(default_factory=set)
+    own_token_ids: set[int]
+    manifest_hash: str
 
     @property
     def document(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def scene(directory: Path, database_url: str) -> Iterator[Scene]:
         "AWS_SECRET_ACCESS_KEY": seeded.new("the key of the object store"),
         "RPC_KEY": seeded.new("a variable of a provider's URL"),
     }
-    processes = []
+    processes: list[Processes] = []
     try:
         for name, level in (("quiet", "info"), ("loud", "trace")):
             (directory / name).mkdir()
@@ -105,6 +105,7 @@ class _Maker:
         self._quiet, self._loud = quiet, loud
         self._api: httpx.AsyncClient
         self._cluster: Cluster
+        self._hash = ""
 
     async def make(self) -> Scene:
         async with httpx.AsyncClient(base_url=self._quiet.admin_url, timeout=30) as api:
@@ -122,7 +123,7 @@ class _Maker:
                     self._cluster = Cluster(db, services, api, session, session._identity, self._directory)
                     await self._fill()
         ids = {int(admin["id"]), int(viewer["id"])}
-        return Scene(self._seeded, admin["token"], viewer["token"], self._quiet, self._loud, ids)
+        return Scene(self._seeded, admin["token"], viewer["token"], self._quiet, self._loud, ids, self._hash)
 
     async def _fill(self) -> None:
         await self._providers()
@@ -174,7 +175,7 @@ class _Maker:
         """Datasets, one of them with a lake that was restored."""
         cluster = self._cluster
         for version, block in (("1.0.0", 0), ("1.1.0", 1)):
-            await cluster.register("ethereum/mainnet", version, block)
+            self._hash = await cluster.register("ethereum/mainnet", version, block)
         await cluster.register("other/set", "1.0.0", 2)
         lake = MadeLake(self._directory / "data")
         for start in range(0, 30, 10):
@@ -239,8 +240,3 @@ class _Maker:
         self._seeded.add("a secret of a webhook that was made up", other["secret"])
         job = await self._create("http", {"url": f"http://{NOWHERE}/"})
         await self._send("POST", f"/jobs/{job['id']}/cancel", {"reason": "no more"})
-
-
-def processes(scene: Scene) -> list[Process]:
-    """Return the controllers."""
-    return [process for each in (scene.quiet, scene.loud) for process in each.processes]
