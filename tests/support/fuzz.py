@@ -31,7 +31,7 @@ ALL_PHASES = ("examples", "coverage", "fuzzing", "stateful")
 @dataclass(frozen=True)
 class Plan:
     """How much is sent: ``examples`` random requests to each operation and so many courses of up to ``steps``
-    requests; ``phases`` of :data:`ALL_PHASES`.
+    requests; ``phases`` of :data:`ALL_PHASES`. ``only`` chooses operations by what the specification has of them.
     """
 
     phases: Sequence[str] = ALL_PHASES
@@ -39,6 +39,7 @@ class Plan:
     courses: int = 10
     steps: int = 6
     seed: int = 1
+    only: Callable[[Any], bool] | None = None
 
 
 @dataclass
@@ -98,7 +99,8 @@ class Fuzzer:
 
         schema.hook(after_call)
         schema.hook(filter_failure)
-        return schema
+        only = plan.only
+        return schema if only is None else schema.include(lambda context: only(context.operation.definition.raw))
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 _METHODS: Final = ("get", "put", "post", "patch", "delete")
@@ -17,12 +17,13 @@ _PARAMETER: Final = re.compile(r"{([^}]+)}")
 @dataclass(frozen=True)
 class _Lead:
     """Where the parameters of operations below ``noun`` stand in the answers of an operation. ``only``: not of all
-    that have these parameters, but of one.
+    that have these parameters, but of one; ``but``: not of this one.
     """
 
     noun: str
     parameters: dict[str, str]
     only: str | None = None
+    but: str | None = None
 
 
 def _job(where: str) -> _Lead:
@@ -64,7 +65,8 @@ _LEADS: Final[dict[str, tuple[_Lead, ...]]] = {
     "list_manifests": (_below("manifests", hash="manifests/0/hash"),),
     "register_dataset": (
         _below("datasets", namespace="namespace", name="name"),
-        _below("datasets", namespace="namespace", name="name", revision="manifest_hash"),
+        # What is deleted is a version, and a hash is none.
+        replace(_below("datasets", namespace="namespace", name="name", revision="manifest_hash"), but="delete_version"),
         _below("manifests", hash="manifest_hash"),
     ),
     "list_datasets": (_below("datasets", namespace="datasets/0/namespace", name="datasets/0/name"),),
@@ -113,5 +115,9 @@ def _targets(lead: _Lead, operations: dict[str, tuple[str, dict[str, Any]]]) -> 
         yield lead.only
         return
     for name, (path, _) in operations.items():
-        if path.split("/")[1] == lead.noun and set(_PARAMETER.findall(path)) == set(lead.parameters):
+        if (
+            name != lead.but
+            and path.split("/")[1] == lead.noun
+            and set(_PARAMETER.findall(path)) == set(lead.parameters)
+        ):
             yield name

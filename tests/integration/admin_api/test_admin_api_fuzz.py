@@ -5,10 +5,13 @@ have, and none of the secrets that the cluster is full of, in no answer and no l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from string import Formatter
 from typing import Any
 
+import httpx
 import pytest
 from fuzz_excuses import EXCUSES
 from fuzz_scene import Scene, scene
@@ -104,41 +107,89 @@ def is_bad(line: str) -> bool:
     return entry["level"] in {"error", "critical"} or "exception" in entry or any(word in line for word in words)
 
 
-def test_x(cluster: Scene) -> None:
-    import os
-    import time
-    from pathlib import Path
+# --- what the tests look at
 
-    phases = os.environ.get("PH", "stateful,fuzzing,examples,coverage").split(",")
-    good, all_ = set(), set()
-    for ph in phases:
-        t = time.time()
-        c = time.process_time()
-        findings = fuzz(
-            cluster,
-            cluster.loud.admin_url,
-            cluster.admin,
-            Plan(
-                phases=(ph,),
-                examples=int(os.environ.get("EX", 4)),
-                courses=int(os.environ.get("CO", 8)),
-                steps=int(os.environ.get("ST", "5")),
-                seed=int(os.environ.get("SEED", "1")),
-            ),
-        )
-        print(
-            ph,
-            time.time() - t,
-            time.process_time() - c,
-            sum(findings.requests.values()),
-            findings.statuses,
-            len(findings.failures),
-        )
-        good |= findings.succeeded
-        all_ |= set(findings.requests)
-        Path(f"/tmp/w/fz-{ph}.out").write_text("\n\n".join(findings.failures))
-    print("no success", sorted(all_ - good))
-    bad = complaints(cluster)
-    Path("/tmp/w/fz-log.out").write_text("\n\n".join(bad))
-    Path("/tmp/w/fz-full.log").write_text("\n".join(cluster.logs()))
-    print(len(bad))
+
+_ALL = {"/jobs": {"status": "all", "limit": 1000}}
+
+
+def everything_that_can_be_read(scene: Scene, token: str) -> Iterator[httpx.Response]:
+    """Give the answers of all operations that read, for each id that there is, and some that there are not."""
+    heads = {"Authorization": f"Bearer {token}"}
+    known: dict[str, Sequence[Any]] = {
+        "namespace": ["ethereum"],
+        "name": ["mainnet", "full", "header", "variable", "firehose", "no_toml", "no_url", "no_key"],
+        "revision": ["1.0.0"],
+        "hash": [scene.manifest_hash],
+        "event_id": range(1, 6),
+        "delivery_id": range(1, 4),
+        "file_id": range(1, 4),
+    }
+    with httpx.Client(base_url=scene.loud.admin_url, headers=heads, timeout=30) as api:
+        for path, operations in scene.document["paths"].items():
+            names = [name for _, name, _, _ in Formatter().parse(path) if name]
+            values = {**known, "id": ["worker-01"] if path.startswith("/workers") else range(1, 25)}
+            for chosen in product(*(values[name] for name in names)) if "get" in operations else ():
+                yield api.get(path.format(**dict(zip(names, chosen, strict=True))), params=_ALL.get(path, {}))
+
+
+def is_small(operation: dict[str, Any]) -> bool:
+    """Tell whether an operation has no body: those with one have a hundred requests that try each part of it."""
+    return "requestBody" not in operation
+
+
+def assert_nothing_found(findings: Findings) -> None:
+    assert not findings.failures, "\n\n".join([f"{len(findings.failures)} failures", *findings.failures[:20]])
+
+
+# --- the tests
+
+
+@pytest.mark.parametrize("role", ["admin", "viewer"])
+def test_no_secret_can_be_read_by_anybody(cluster: Scene, role: str) -> None:
+    token = cluster.admin if role == "admin" else cluster.viewer
+    answers = list(everything_that_can_be_read(cluster, token))
+    assert len([answer for answer in answers if answer.is_success]) > 150
+    assert not {answer.status_code for answer in answers} & {401, 500, 503}
+    for answer in answers:
+        assert not cluster.seeded.found_in(answer.content), answer.request.url
+
+
+def test_requests_made_by_chance_get_answers_that_the_specification_has_and_no_secret(cluster: Scene) -> None:
+    for plan in (
+        Plan(("stateful", "examples", "fuzzing"), examples=2, courses=20),
+        Plan(("coverage",), only=is_small),
+    ):
+        assert_nothing_found(fuzz(cluster, cluster.loud.admin_url, cluster.admin, plan))
+    assert not complaints(cluster)
+
+
+def test_a_viewer_gets_answers_that_the_specification_has_and_no_secret(cluster: Scene) -> None:
+    plan = Plan(("stateful", "fuzzing"), examples=1, courses=10)
+    assert_nothing_found(fuzz(cluster, cluster.quiet.admin_url, cluster.viewer, plan))
+    assert not complaints(cluster)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [2, 3])
+def test_thousands_of_requests_made_by_chance_get_answers_that_the_specification_has_and_no_secret(
+    cluster: Scene, seed: int
+) -> None:
+    """The same, systematically through all parts of all bodies, and in long courses."""
+    plans = (
+        Plan(("stateful",), courses=200, steps=20, seed=seed),
+        Plan(("fuzzing",), examples=60, seed=seed),
+        Plan(("examples", "coverage"), seed=seed),
+        Plan(("stateful",), courses=50, steps=20, seed=seed + 100),
+    )
+    succeeded: set[str] = set()
+    called: set[str] = set()
+    for plan in plans:
+        findings = fuzz(cluster, cluster.loud.admin_url, cluster.admin, plan)
+        assert_nothing_found(findings)
+        succeeded |= findings.succeeded
+        called |= set(findings.requests)
+    assert called == succeeded, "of what is missing here no request came through to its end"
+    plan = Plan(examples=20, courses=50, steps=20, seed=seed)
+    assert_nothing_found(fuzz(cluster, cluster.quiet.admin_url, cluster.viewer, plan))
+    assert not complaints(cluster)
