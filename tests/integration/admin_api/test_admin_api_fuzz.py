@@ -121,14 +121,14 @@ def everything_that_can_be_read(scene: Scene, token: str) -> Iterator[httpx.Resp
         "name": ["mainnet", "full", "header", "variable", "firehose", "no_toml", "no_url", "no_key"],
         "revision": ["1.0.0"],
         "hash": [scene.manifest_hash],
-        "event_id": range(1, 6),
+        "event_id": range(1, 4),
         "delivery_id": range(1, 4),
         "file_id": range(1, 4),
     }
     with httpx.Client(base_url=scene.loud.admin_url, headers=heads, timeout=30) as api:
         for path, operations in scene.document["paths"].items():
             names = [name for _, name, _, _ in Formatter().parse(path) if name]
-            values = {**known, "id": ["worker-01"] if path.startswith("/workers") else range(1, 25)}
+            values = {**known, "id": ["worker-01"] if path.startswith("/workers") else range(1, 21)}
             for chosen in product(*(values[name] for name in names)) if "get" in operations else ():
                 yield api.get(path.format(**dict(zip(names, chosen, strict=True))), params=_ALL.get(path, {}))
 
@@ -149,7 +149,7 @@ def assert_nothing_found(findings: Findings) -> None:
 def test_no_secret_can_be_read_by_anybody(cluster: Scene, role: str) -> None:
     token = cluster.admin if role == "admin" else cluster.viewer
     answers = list(everything_that_can_be_read(cluster, token))
-    assert len([answer for answer in answers if answer.is_success]) > 150
+    assert len([answer for answer in answers if answer.is_success]) > 100
     assert not {answer.status_code for answer in answers} & {401, 500, 503}
     for answer in answers:
         assert not cluster.seeded.found_in(answer.content), answer.request.url
