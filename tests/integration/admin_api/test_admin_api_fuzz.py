@@ -8,17 +8,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
 from string import Formatter
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from fuzz_excuses import EXCUSES
 from fuzz_scene import Scene, scene
 from fuzz_steering import Steering
+from psycopg import sql
 
 from ampd.metadata_db import EmbeddedPostgres
-from support.databases import fresh_database
+from support.databases import execute, fresh_database
 from support.fuzz import Case, Findings, Fuzzer, Plan, Response, operation_id
 
 _MAKING = frozenset({"create_token", "create_webhook", "put_webhook", "rotate_webhook_secret"})
@@ -193,3 +196,19 @@ def test_thousands_of_requests_made_by_chance_get_answers_that_the_specification
     plan = Plan(examples=20, courses=50, steps=20, seed=seed)
     assert_nothing_found(fuzz(cluster, cluster.quiet.admin_url, cluster.viewer, plan))
     assert not complaints(cluster)
+
+
+@pytest.mark.long
+def test_without_its_database_a_controller_says_so_and_tells_no_secret(
+    tmp_path: Path, postgres_server: EmbeddedPostgres, migrated_template: str
+) -> None:
+    with fresh_database(postgres_server, migrated_template) as url, scene(tmp_path, url) as made:
+        name = urlsplit(url).path.lstrip("/")
+        execute(postgres_server, sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        ended = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}")
+        execute(postgres_server, ended.format(sql.Literal(name)))
+        for each in (made.quiet, made.loud):
+            answer = httpx.get(f"{each.admin_url}/jobs", headers={"Authorization": f"Bearer {made.admin}"}, timeout=60)
+            assert answer.json()["error_code"] == "METADATA_DB_UNREACHABLE"
+            assert not made.seeded.found_in(answer.content)
+        assert not leaks(made)
