@@ -174,13 +174,13 @@ class _Maker:
     async def _lake(self) -> None:
         """Datasets, one of them with a lake that was restored."""
         cluster = self._cluster
-        for version, block in (("1.0.0", 0), ("1.1.0", 1)):
+        for version, block in (("1.0.0", 1), ("1.1.0", 0)):
             self._hash = await cluster.register("ethereum/mainnet", version, block)
         await cluster.register("other/set", "1.0.0", 2)
         lake = MadeLake(self._directory / "data")
         for start in range(0, 30, 10):
             lake.write(start, start + 9)
-        await self._send("POST", "/datasets/ethereum/mainnet/versions/1.0.0/restore")
+        await self._send("POST", "/datasets/ethereum/mainnet/versions/1.1.0/restore")
         # What a revision with a writer and segments of its own looks like.
         job_id = await cluster.deploy("other/set", "1.0.0")
         lease = await cluster.start(job_id)

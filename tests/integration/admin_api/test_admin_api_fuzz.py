@@ -62,7 +62,8 @@ class Watch:
             return
         body = json.loads(response.content or b"{}")
         secret = body.get("token") or body.get("secret") or ""
-        if secret.startswith(("amp_", "whsec_")) and secret not in json.dumps(case.body, default=str):
+        is_made_up = not (isinstance(case.body, dict) and case.body.get("secret"))
+        if is_made_up and secret.startswith(("amp_", "whsec_")):
             place = f"a secret that {operation_id(case)} made ({request_id})"
             self.scene.seeded.add(place, secret)
             self._made_by[place] = request_id
@@ -122,7 +123,7 @@ def everything_that_can_be_read(scene: Scene, token: str) -> Iterator[httpx.Resp
     known: dict[str, Sequence[Any]] = {
         "namespace": ["ethereum"],
         "name": ["mainnet", "full", "header", "variable", "firehose", "no_toml", "no_url", "no_key"],
-        "revision": ["1.0.0"],
+        "revision": ["1.0.0", "1.1.0"],
         "hash": [scene.manifest_hash],
         "event_id": range(1, 4),
         "delivery_id": range(1, 4),
@@ -174,16 +175,15 @@ def test_a_viewer_gets_answers_that_the_specification_has_and_no_secret(cluster:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", [2, 3])
 def test_thousands_of_requests_made_by_chance_get_answers_that_the_specification_has_and_no_secret(
-    cluster: Scene, seed: int
+    cluster: Scene,
 ) -> None:
     """The same, systematically through all parts of all bodies, and in long courses."""
     plans = (
-        Plan(("stateful",), courses=200, steps=20, seed=seed),
-        Plan(("fuzzing",), examples=60, seed=seed),
-        Plan(("examples", "coverage"), seed=seed),
-        Plan(("stateful",), courses=50, steps=20, seed=seed + 100),
+        Plan(("stateful",), courses=120, steps=20, seed=2),
+        Plan(("fuzzing",), examples=40, seed=2),
+        Plan(("examples", "coverage"), seed=2),
+        Plan(("stateful",), courses=50, steps=20, seed=3),
     )
     succeeded: set[str] = set()
     called: set[str] = set()
@@ -193,7 +193,7 @@ def test_thousands_of_requests_made_by_chance_get_answers_that_the_specification
         succeeded |= findings.succeeded
         called |= set(findings.requests)
     assert called == succeeded, "of what is missing here no request came through to its end"
-    plan = Plan(examples=20, courses=50, steps=20, seed=seed)
+    plan = Plan(examples=20, courses=50, steps=20, seed=2)
     assert_nothing_found(fuzz(cluster, cluster.quiet.admin_url, cluster.viewer, plan))
     assert not complaints(cluster)
 
