@@ -11,6 +11,9 @@ from fastapi.openapi.utils import get_openapi
 
 from ampd.admin_api.authentication import Authentication, RequestPace
 from ampd.admin_api.errors import error_responses, install_error_handlers
+from ampd.admin_api.exact import make_bounds_exact
+from ampd.admin_api.links import add_links
+from ampd.admin_api.methods import Methods
 from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
 from ampd.admin_api.routes import (
@@ -66,6 +69,7 @@ def create_app(services: Services, gate: Gate | None = None) -> FastAPI:
 def _guard(app: FastAPI, gate: Gate) -> None:
     """Put what looks at requests around ``app``: what is added last sees them first."""
     public = frozenset(route.path for route in api_routes(app.routes) if rule_of(route) == Rule(None))
+    app.add_middleware(Methods, routes=app.routes)
     pace = RequestPace(gate.requests_per_minute)
     app.add_middleware(Authentication, requires_token=gate.requires_token, pace=pace, public=public)
     app.add_middleware(RequestGuard, origins=gate.cors_origins, body_seconds=gate.request_seconds)
@@ -114,6 +118,8 @@ def _specification_of(app: FastAPI) -> dict[str, Any]:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
+        make_bounds_exact(schema)
+        add_links(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -18,6 +18,26 @@ async def test_an_unknown_route_is_404_in_the_one_form_of_errors(cluster: Cluste
     assert error(await cluster.api.get(path)) == (404, "NOT_FOUND")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs", "DELETE, GET, POST"),
+        ("OPTIONS", "/tokens", "GET, POST"),
+        ("PATCH", "/providers/mainnet", "DELETE, GET"),
+        ("GET", "/jobs/cancel", "POST"),
+        ("DELETE", "/jobs/stats", "GET"),
+        ("PATCH", "/webhooks/by-url", "PUT"),
+        ("PUT", "/webhooks/7/deliveries/8", "GET"),
+    ],
+)
+async def test_a_405_names_all_methods_of_the_path_also_where_another_path_has_a_parameter(
+    cluster: Cluster, method: str, path: str, allowed: str
+) -> None:
+    answer = await cluster.api.request(method, path)
+    assert error(answer) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == allowed
+
+
 async def test_a_wrong_method_is_405_and_names_the_allowed_ones(cluster: Cluster) -> None:
     answer = await cluster.api.patch("/jobs/1")
     assert error(answer) == (405, "METHOD_NOT_ALLOWED")
