@@ -355,5 +355,25 @@ OTHER_STORIES: dict[str, list[Step]] = {
             {"job_id": 1},
         ),
     ],
+    "schema": [
+        Step(
+            "schema 'SELECT block_num, hash FROM eth.blocks' --dependency eth=%mainnet% --table tall",
+            lines(
+                *("tall:", "  _block_num  UInt64 not null", "  block_num   UInt64 not null"),
+                r"  hash        FixedSizeBinary\(32\) not null",
+            ),
+            {"schemas": {}},
+        ),
+        Step(
+            "schema 'SELECT hash FROM eth.blocks' -d eth=%mainnet_name%", r"query:\n  _block_num" + ANY, {"schemas": {}}
+        ),
+        Step("schema --file %schema_file%", r"hashes:\n" + ANY, {"schemas": {}}),
+        Step("schema -f %schema_file% -d eth=%mainnet%", r"✗ failed to infer a schema\n  → .*" + ANY, code=2),
+        Step(
+            "schema 'SELECT nothing FROM eth.blocks' -d eth=%mainnet%",
+            r"✗ failed to infer a schema\n  → .*nothing" + ANY,
+            code=1,
+        ),
+    ],
     "completion": [Step("completion bash", r"# Bash completion for ampctl\n" + ANY)],
 }

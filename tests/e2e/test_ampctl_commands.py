@@ -207,10 +207,18 @@ def _names(cluster: Cluster, done: str) -> dict[str, str]:
         "input": '{"dataset": "ethereum/mainnet"}',
         "secret_file": "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgbG9uZyBlbm91Z2g=",
         "provider_file": f'kind = "evm-rpc"\nnetwork = "other"\nurl = "http://user:{SECRET}@127.0.0.1:1/"\n',
+        "schema_file": json.dumps(
+            {
+                "tables": {"hashes": "SELECT hash FROM eth.blocks"},
+                "dependencies": {"eth": "ethereum/mainnet@1.0.0"},
+            }
+        ),
         "manifest_file": ran(["dataset", "manifest", "ethereum/mainnet@1.0.0"]).out,
     }
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
+    for name in ("a.json", "b.json"):  # written by the first commands, and read by tests that run alone
+        (directory / name).write_text(files["manifest_file"], encoding="utf-8")
     return {
         "tmp": str(directory),
         **{name: str(directory / name) for name in files},

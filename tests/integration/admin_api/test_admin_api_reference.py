@@ -19,7 +19,7 @@ from support.shell import assert_has_shape
 
 Json = Any
 paths = cache(lambda: specification("0.0.0")["paths"])
-# Built apart from these, with tests of its own.
+# Its errors are many, and have tests of their own: test_admin_api_schema.py.
 SCHEMA = ("POST", "/schema")
 
 
