@@ -41,6 +41,8 @@ from support.job_model import (
 LEASE_SECONDS: Final = 600.0
 BACKOFF: Final = RetryPolicy(initial_delay=3600, max_delay=7200)
 Answer = TypeVar("Answer")
+# It finds all jobs as well, and they are counted one by one.
+UNCOUNTED: Final = JobFilter(before_id=2**62)
 
 
 @dataclass
@@ -166,6 +168,7 @@ class JobMachine(RuleBasedStateMachine):
             known = self.model.jobs[job.id]
             assert job.waiting_for == self.model.waiting_for(known), job
             assert job.depends_on == self.model.dependencies_of(known), job
+        assert self._await(self.store.statistics(JobFilter())) == self._await(self.store.statistics(UNCOUNTED))
         self._shown = self.rows
 
     def _slots_hold(self) -> None:

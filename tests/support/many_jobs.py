@@ -129,7 +129,8 @@ CROSS JOIN LATERAL (SELECT n BETWEEN 985941 AND 986000 OR state = 'RUNNING' AS i
     # As the triggers would have counted them.
     """
 INSERT INTO job_counts
-SELECT kind, namespace_of_job(kind, input), state, 0, count(*), count(*) FILTER (WHERE total_retries > 0), sum(total_retries)
+SELECT kind, namespace_of_job(kind, input), state, 0, count(*), count(*) FILTER (WHERE total_retries > 0),
+       sum(total_retries)
 FROM jobs GROUP BY 1, 2, 3
 """,
     """

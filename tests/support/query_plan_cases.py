@@ -29,8 +29,8 @@ from ampd.jobs import (
     expire_events,
     expire_firings,
     expire_jobs,
-    fold_job_counts,
     fire_due_jobs,
+    fold_job_counts,
     force_overdue_stops,
     hold_lease,
     note_success,
@@ -626,10 +626,12 @@ CASES |= {
     f"listing {name} for a limited token": Case(_list_seen(wanted), {"list_jobs": LISTED + 51 * pages})
     for name, (wanted, pages) in LIMITED.items()
 }
+
+
 @reads(list_jobs=COUNTED + 3 * len(RUNNING) + LISTED)
 async def listing_running_jobs_with_a_label_that_very_many_have(engine: Engine) -> None:
     await engine.connection.run("INSERT INTO job_labels SELECT 'team', 'a', id FROM jobs WHERE id <= 10000")
-    await engine.connection.run("UPDATE jobs SET labels = '{\"team\": \"a\"}' WHERE id = %s", RUNNING[-1])
+    await engine.connection.run('UPDATE jobs SET labels = \'{"team": "a"}\' WHERE id = %s', RUNNING[-1])
     jobs, more = await engine.store.list_page(JobFilter(labels={"team": "a"}, states=RUN), limit=50)
     assert ([job.id for job in jobs], more) == ([RUNNING[-1]], False)
 

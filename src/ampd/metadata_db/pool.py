@@ -28,6 +28,8 @@ SESSION_OPTIONS = (
     "-c plan_cache_mode=force_custom_plan"
 )
 CONNECT_TIMEOUT_SECONDS = 5
+# How long a statement waits for a lock.
+LOCK_SECONDS = 10.0
 # How long a transaction may take, with all its waits, and how long the check of a connection before its use.
 TRANSACTION_SECONDS = 20.0
 CHECK_SECONDS = 3.0
@@ -47,6 +49,8 @@ AWAY = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
+# It is there, and too busy: another session holds what is wanted, or all of our connections are in use.
+BUSY = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -58,6 +62,18 @@ def unreachable(url: str, error: BaseException) -> AmpError:
         f"cannot reach the metadata database at {redact(url)}: {describe_exception(error).strip()}. "
         "Check metadata_db.url in the config file (or AMP_CONFIG_METADATA_DB__URL), "
         "and that PostgreSQL accepts connections",
+        recoverable=True,
+    )
+
+
+def away(url: str, error: BaseException) -> AmpError:
+    """Return the error of a database that does not serve us at the moment, with what can be done."""
+    if not isinstance(error, BUSY):
+        return unreachable(url, error)
+    return AmpError(
+        ErrorCode.METADATA_DB_UNREACHABLE,
+        f"the metadata database is too busy to answer: {describe_exception(error).strip()}. Try again; when it lasts, "
+        "look in pg_stat_activity for the session that holds the lock or runs for long, and at metadata_db.pool_size",
         recoverable=True,
     )
 
@@ -87,9 +103,12 @@ def _has_news(connection: _PooledConnection) -> bool:
 
 
 class MetadataDb:
-    """A pool of connections; every connection gives rows as dicts and speaks UTC."""
+    """A pool of connections; every connection gives rows as dicts and speaks UTC.
 
-    def __init__(self, url: str, *, max_connections: int = 10) -> None:
+    ``lock_seconds`` is how long a statement waits for a lock.
+    """
+
+    def __init__(self, url: str, *, max_connections: int = 10, lock_seconds: float = LOCK_SECONDS) -> None:
         self.url = url
         self._pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,
@@ -97,7 +116,7 @@ class MetadataDb:
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
-                "options": SESSION_OPTIONS,
+                "options": f"{SESSION_OPTIONS} -c lock_timeout={round(1000 * lock_seconds)}",
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "ampd",
                 **TCP_OPTIONS,
@@ -151,7 +170,7 @@ class MetadataDb:
                     yield connection
                 connection.answered_at = monotonic()
         except AWAY as error:
-            raise unreachable(self.url, error) from error
+            raise away(self.url, error) from error
 
     async def execute(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> None:
         """Run one statement in its own transaction; its rows are of no interest."""
