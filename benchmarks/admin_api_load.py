@@ -2,16 +2,17 @@
 
     make bench-api [BENCH_ARGS="--seconds 60"]
 
-One embedded PostgreSQL with its default, durable settings, one controller as a process, 100,000 jobs in all states and a
-dataset whose tables have 100,000 files each, to which an extraction adds (``admin_api_scene.py``). Tokens are in force: each
-client has one of its own, every fourth of them limited to two namespaces. The clients are one other process with a
-keep-alive connection each (``admin_api_client.py``) and do what those do who watch: pages of jobs with and without
-filters, a job, its progress and history, statistics, datasets, workers, revisions and files.
+One embedded PostgreSQL with its default, durable settings, one controller as a process, 100,000 jobs in all states and
+a dataset whose tables have 100,000 files each, to which an extraction adds (``admin_api_scene.py``). Tokens are in
+force: each client has one of its own, every fourth of them limited to two namespaces. The clients are one other process
+with a keep-alive connection each (``admin_api_client.py``) and do what those do who watch: pages of jobs with and
+without filters, a job, its progress and history, statistics, datasets, workers, revisions and files.
 
-Two figures, which must not be taken for each other. ``watching``: each client sends **one request a second** (as a person
-or ``ampctl … --watch`` does), so 100 requests a second altogether, at moments that chance chooses; the latency counts from
-that moment, whether the connection was free then or not. ``saturated``: no client ever pauses, so that the latency says
-little but how many answers a second there are. The last line of the output is one JSON object; all else goes to stderr.
+Two figures, which must not be taken for each other. ``watching``: each client sends **one request a second** (as a
+person or ``ampctl … --watch`` does), so 100 requests a second altogether, at moments that chance chooses; the latency
+counts from that moment, whether the connection was free then or not. ``saturated``: no client ever pauses, so that the
+latency says little but how many answers a second there are. The last line of the output is one JSON object; all else
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from admin_api_scene import DUE, ENDED, HELD, JOBS, LIMITED, PAUSED, SEGMENTS, WATCHED, Scene, say, scene  # noqa: E402
+from admin_api_scene import ENDED, HELD, JOBS, LIMITED, SEGMENTS, WATCHED, Scene, say, scene  # noqa: E402
 from ampd.metadata_db import EmbeddedPostgres  # noqa: E402
 from support.memory import MEGABYTE, peak_bytes  # noqa: E402 - the harness of the tests
 
@@ -109,7 +110,7 @@ def plan_of(there: Scene) -> dict[str, Any]:
 
 
 def operations(there: Scene, sees: str) -> dict[str, dict[str, Any]]:
-    """Return the operations of clients who see ``everything`` or ``some``: how often, where, and how an answer begins."""
+    """Return what clients ask who see ``everything`` or ``some``: how often, where, and how an answer begins."""
     chance = random.Random(sees)
     # Jobs of what a limited token sees: see the scene, where they are made.
     step, first = (20, 7) if sees == "some" else (1, 2)
@@ -212,7 +213,7 @@ def _cpu(processes: Sequence[psutil.Process]) -> float:
 
 
 def percentile(values: Sequence[float], rank: int) -> float:
-    """Return the smallest of sorted ``values`` (seconds) that is not below ``rank`` percent of them, in milliseconds."""
+    """Return the smallest of sorted ``values`` that is not below ``rank`` percent of them, from seconds to ms."""
     return round(MILLI * values[max(0, math.ceil(len(values) * rank / 100) - 1)], 1)
 
 
