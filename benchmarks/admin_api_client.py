@@ -5,8 +5,8 @@
 It has to cost little, for it shares the machine with what it measures: HTTP/1.1 is spoken on asyncio's bare transports;
 of an answer the head is read, its length counted, and its first bytes compared. Two ways of asking: ``paced``, where
 each client sends one request in each second at a moment that chance chooses, and the latency counts from that moment,
-also when the client was still waiting for the answer before; and ``closed``, where each client sends the next request as
-soon as the answer is there.
+also when the client was still waiting for the answer before; and ``closed``, where each client sends the next request
+as soon as the answer is there.
 """
 
 from __future__ import annotations
