@@ -100,6 +100,13 @@ async def test_who_folds_leaves_out_what_a_transaction_is_counting(engine: Engin
         assert len(await engine.db.fetch_all("SELECT FROM job_counts WHERE backend <> 0")) == 1
 
 
+async def test_no_job_is_counted_after_all_of_them_were_taken_out(engine: Engine) -> None:
+    await engine.deploy("one", labels={"team": "a"})
+    await engine.change("TRUNCATE jobs CASCADE")
+    assert (await _agree(engine)).total == 0
+    assert await engine.db.fetch_all("SELECT FROM job_labels") == []
+
+
 async def test_what_is_rolled_back_was_not_counted(engine: Engine) -> None:
     await engine.deploy("one")
     with pytest.raises(ZeroDivisionError):

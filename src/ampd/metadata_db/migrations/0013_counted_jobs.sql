@@ -82,9 +82,18 @@ BEGIN
 END
 $body$;
 
+CREATE FUNCTION all_jobs_went() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    DELETE FROM job_counts;
+    DELETE FROM job_labels;
+    RETURN NULL;
+END
+$body$;
+
 CREATE TRIGGER jobs_came AFTER INSERT ON jobs REFERENCING NEW TABLE AS came FOR EACH STATEMENT EXECUTE FUNCTION jobs_came();
 CREATE TRIGGER jobs_changed AFTER UPDATE ON jobs REFERENCING OLD TABLE AS went NEW TABLE AS came FOR EACH STATEMENT EXECUTE FUNCTION jobs_changed();
 CREATE TRIGGER jobs_went AFTER DELETE ON jobs REFERENCING OLD TABLE AS went FOR EACH STATEMENT EXECUTE FUNCTION jobs_went();
+CREATE TRIGGER all_jobs_went AFTER TRUNCATE ON jobs FOR EACH STATEMENT EXECUTE FUNCTION all_jobs_went();
 CREATE TRIGGER labels_changed AFTER UPDATE OF labels ON jobs FOR EACH ROW WHEN (OLD.labels IS DISTINCT FROM NEW.labels) EXECUTE FUNCTION labels_changed();
 
 -- The triggers hold off whoever writes jobs until this is committed: nothing is counted twice, nothing is missed.
