@@ -16,8 +16,8 @@ from psycopg.rows import dict_row
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
     JobFilter,
-    JobStatistics,
     JobState,
+    JobStatistics,
     JobStore,
     Lease,
     LeasedJobs,
