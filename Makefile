@@ -70,6 +70,10 @@ bench-jobs: $(STAMPS)/dev ## No-op jobs against procrastinate, and latencies; on
 bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one line of JSON at the end
 	$(BIN)/python benchmarks/timetable.py $(BENCH_ARGS)
 
+.PHONY: bench-api
+bench-api: $(STAMPS)/dev ## 100 clients that watch 100,000 jobs and 100,000 files a table; one line of JSON at the end
+	$(BIN)/python benchmarks/admin_api_load.py $(BENCH_ARGS)
+
 .PHONY: bench-verify
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py

@@ -23,7 +23,12 @@ from ampd.admin_api import (
 from ampd.config import Config, split_address
 from ampd.controller import run_placement, run_rescue, run_retention, run_timetable, run_webhooks
 from ampd.daemons.build_info import build_info
-from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
+from ampd.daemons.lifecycle import (
+    first_to_end,
+    leave_out_of_collections,
+    open_metadata_db,
+    warn_of_ignored_keys,
+)
 from ampd.daemons.stores import open_store
 from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
@@ -32,6 +37,8 @@ from ampd.handlers.http_input import HTTP
 from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.webhooks import AddressRules, WebhookStore
+
+LOOP_CONNECTIONS = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -44,17 +51,23 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     warn_of_ignored_keys(config)
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
-    db = await open_metadata_db(config, process=f"controller {socket.gethostname()}:{os.getpid()}")
-    notifier = Notifier(db)
+    process = f"controller {socket.gethostname()}:{os.getpid()}"
+    db = await open_metadata_db(config, process=process)
+    # The loops have connections of their own: whatever holds up the Admin API, workers that die are noticed.
+    of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=process)
+    notifier = Notifier(of_loops)
     try:
+        await of_loops.open()
         services = _services(config, db, notifier)
         # Where others reach it a token stays needed, whatever becomes of the metadata database.
         gate = _gate(config, requires_token=not insecure and not is_loopback(host))
         listening = _listening(config, guarded=await services.access.has_tokens())
         _warn_of_plain_http(host, listening)
+        app = create_app(services, gate)
+        leave_out_of_collections()
         await first_to_end(
             serve_admin_api(
-                create_app(services, gate),
+                app,
                 host=host,
                 port=port,
                 started=lambda bound_host, bound_port: _log.info(
@@ -65,18 +78,19 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                 insecure=insecure,
                 listening=listening,
             ),
-            run_placement(db, notifier, lease_seconds=lease_seconds),
-            run_rescue(db, notifier, lease_seconds=lease_seconds),
-            run_timetable(db, notifier, stop_seconds=config.worker.stop_timeout_secs),
-            run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
+            run_placement(of_loops, notifier, lease_seconds=lease_seconds),
+            run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
+            run_timetable(of_loops, notifier, stop_seconds=config.worker.stop_timeout_secs),
+            run_retention(of_loops, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
             run_webhooks(
-                db,
+                of_loops,
                 AddressRules.of(config.webhooks.allowed_networks),
                 in_flight=config.webhooks.max_in_flight,
                 log_days=config.webhooks.log_days,
             ),
         )
     finally:
+        await of_loops.close()
         await db.close()
 
 

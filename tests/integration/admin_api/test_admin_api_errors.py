@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -155,6 +156,34 @@ async def test_readyz_answers_with_an_empty_body_and_wants_no_token(cluster: Clu
     assert (await cluster.api.get("/jobs")).status_code == 401
     answer = await cluster.api.get("/readyz")
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_a_locked_table_is_a_503_in_time_and_holds_up_nothing_else(database_url: str, tmp_path: Path) -> None:
+    async with MetadataDb(database_url, lock_seconds=0.3) as db, MetadataDb(database_url) as other:
+        transport = httpx.ASGITransport(create_app(services_over(db, tmp_path)))
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as api,
+            other.transaction() as holder,
+        ):
+            await holder.execute("LOCK TABLE jobs, workers IN ACCESS EXCLUSIVE MODE")
+            paths = ("/jobs", "/jobs/1", "/jobs/1/progress", "/jobs/stats?product=a", "/workers")
+            answers = await asyncio.gather(*(api.get(path) for path in paths), api.put("/jobs/1/stop"))
+            for answer in answers:
+                assert error(answer) == (503, "METADATA_DB_UNREACHABLE"), answer.url
+                assert "lock timeout" in answer.json()["error_message"]
+            assert (await api.get("/datasets")).status_code == 200
+
+
+async def test_a_request_that_gets_no_connection_is_a_503_in_time(database_url: str, tmp_path: Path) -> None:
+    async with MetadataDb(database_url, max_connections=1) as db:
+        held = asyncio.create_task(db.execute("SELECT pg_sleep(60)"))
+        transport = httpx.ASGITransport(create_app(services_over(db, tmp_path)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
+            answer = await api.get("/jobs")
+        assert not held.done()
+        held.cancel()
+        assert error(answer) == (503, "METADATA_DB_UNREACHABLE")
+        assert "too busy to answer" in answer.json()["error_message"]
 
 
 async def test_healthz_answers_with_an_empty_body(cluster: Cluster) -> None:
