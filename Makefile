@@ -70,6 +70,10 @@ bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py
 
+.PHONY: proto
+proto: $(STAMPS)/dev ## Compile the .proto files again
+	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src src/ampd/firehose_wire/*.proto
+
 .PHONY: docs
 docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
 	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json
