@@ -100,11 +100,11 @@ def tables_page() -> str:
     """Return the page of the lake's tables."""
     said = inspect.cleandoc(tables.__doc__ or "").partition("Conventions:")[2].strip()
     conventions = re.sub(r"``(.+?)``", r"`\1`", said)
-    about = meanings("tables", tables.TABLES)
+    about = meanings("tables", tables.FIREHOSE_TABLES)
     text = f"# Tables\n\n{NOTE}\nThe columns of an EVM dataset. A manifest may take some of the tables only.\n\n"
     text += f"Rules that hold everywhere:\n\n{conventions}\n"
     used: set[tuple[str, str]] = set()
-    for name, schema in tables.TABLES.items():
+    for name, schema in tables.FIREHOSE_TABLES.items():
         order = ", ".join(map(code, tables.SORT_COLUMNS[name]))
         text += f"\n## {name}\n\n{about[name]} Rows of a file ascend by {order}.\n\n"
         text += table(("column", "Arrow type", "null", "meaning"), _columns(name, schema, used))
