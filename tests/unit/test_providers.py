@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ampd.datasets import EvmRpcProviderConfig, Provider, ProviderStore, parse_evm_rpc_config, redacted
+from ampd.datasets import EvmRpcProviderConfig, Provider, ProviderStore, parse_config, redacted
 from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.head import HeadPolicy
 from ampd.extraction.sources import head_policy
@@ -93,7 +93,7 @@ async def test_placeholders_are_replaced_when_a_provider_is_found_and_only_then(
     store = store_in(tmp_path)
     [provider] = await store.find("evm-rpc", "mainnet")
     assert provider.config["auth_token"] == "xs3cr3t-tokeny4-$RPC_TOKEN-$"
-    assert parse_evm_rpc_config(provider.config, "test").concurrent_request_limit == 4
+    assert parse_config(provider.config, "test").concurrent_request_limit == 4
     assert "${RPC_TOKEN}" in (await store.get("node")).config["auth_token"]
 
 

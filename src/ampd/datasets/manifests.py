@@ -77,8 +77,8 @@ class Table(_Strict):
     network: Text
 
 
-class EvmRpcManifest(_Strict):
-    """A dataset of kind ``evm-rpc``: an EVM chain read through JSON-RPC.
+class RawManifest(_Strict):
+    """A dataset of an EVM chain, read through what its ``kind`` says.
 
     ``tables`` are those that jobs extract: all of the kind, or some. Extraction begins at ``start_block``;
     ``finalized_blocks_only`` keeps it behind the finalized head.
@@ -91,7 +91,7 @@ class EvmRpcManifest(_Strict):
     tables: dict[str, Table] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _check_tables(self) -> EvmRpcManifest:
+    def _check_tables(self) -> RawManifest:
         known = TABLES_OF_KIND[self.kind]
         unknown = sorted(set(self.tables) - set(known))
         if unknown:
@@ -126,9 +126,13 @@ class EvmRpcManifest(_Strict):
         return hashlib.sha256(self.canonical_json()).hexdigest()
 
 
+# The name from when there was one kind.
+EvmRpcManifest = RawManifest
+
+
 def generate_manifest(
     kind: str, network: str, start_block: int = 0, finalized_blocks_only: bool = False
-) -> EvmRpcManifest:
+) -> RawManifest:
     """Return the manifest with all tables of ``kind``.
 
     :raises AmpError: INVALID_MANIFEST.
@@ -151,7 +155,7 @@ def _table_json(schema: pa.Schema, network: str) -> dict[str, Any]:
     return {"schema": {"arrow": {"fields": fields}}, "network": network}
 
 
-def parse_manifest(data: Any) -> EvmRpcManifest:
+def parse_manifest(data: Any) -> RawManifest:
     """Return the manifest that ``data`` holds: JSON text (str or bytes) or the values of a parsed one.
 
     :raises AmpError: INVALID_MANIFEST; the message says where it is wrong.
@@ -161,10 +165,10 @@ def parse_manifest(data: Any) -> EvmRpcManifest:
         raise _invalid(f"want a JSON object, not {_json_kind(content)}")
     _check_kind(content.get("kind"))
     try:
-        manifest = EvmRpcManifest.model_validate(content)
+        manifest = RawManifest.model_validate(content)
         manifest.canonical_json()
     except ValidationError as error:
-        known = ", ".join(EvmRpcManifest.model_fields)
+        known = ", ".join(RawManifest.model_fields)
         hint = f" (a manifest has {known})" if any(d["type"] == "extra_forbidden" for d in error.errors()) else ""
         raise _invalid(explain(error) + hint) from None
     except UnicodeEncodeError:

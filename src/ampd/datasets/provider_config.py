@@ -113,18 +113,21 @@ class EvmRpcProviderConfig(BaseModel):
         return self
 
 
-CONFIG_OF_KIND: Final = {"evm-rpc": EvmRpcProviderConfig}
+ProviderConfig = EvmRpcProviderConfig
+CONFIG_OF_KIND: Final[dict[str, type[ProviderConfig]]] = {"evm-rpc": EvmRpcProviderConfig}
 
 
-def parse_evm_rpc_config(config: dict[str, Any], where: str) -> EvmRpcProviderConfig:
-    """Return the settings of ``config``, whose placeholders are replaced already.
+def parse_config(config: dict[str, Any], where: str) -> ProviderConfig:
+    """Return the settings of ``config``, which is of a kind of :data:`CONFIG_OF_KIND` and whose placeholders are
+    replaced already.
 
     :raises AmpError: INVALID_PROVIDER naming ``where`` and the keys.
     """
+    model = CONFIG_OF_KIND[config["kind"]]
     try:
-        return EvmRpcProviderConfig.model_validate(config)
+        return model.model_validate(config)
     except ValidationError as error:
-        raise _invalid(where, explain_details(_details(error))) from None
+        raise _invalid(where, explain_details(_details(error)), model) from None
 
 
 def check_raw_config(config: dict[str, Any], where: str) -> None:
@@ -144,7 +147,7 @@ def check_raw_config(config: dict[str, Any], where: str) -> None:
     except ValidationError as error:
         details = [d for d in _details(error) if not (d["loc"] and has_placeholder(config.get(str(d["loc"][0]))))]
         if details:
-            raise _invalid(where, explain_details(details)) from None
+            raise _invalid(where, explain_details(details), model) from None
 
 
 def check_registrable(config: dict[str, Any], where: str) -> None:
@@ -165,7 +168,7 @@ def _details(error: ValidationError) -> list[Any]:
     return error.errors(include_url=False, include_context=False, include_input=False)
 
 
-def _invalid(where: str, what: str) -> AmpError:
-    known = ", ".join(EvmRpcProviderConfig.model_fields)
-    hint = f" (known are {known})" if "unknown field" in what else ""
+def _invalid(where: str, what: str, model: type[BaseModel] | None = None) -> AmpError:
+    known = "" if model is None else ", ".join(model.model_fields)
+    hint = f" (known are {known})" if known and "unknown field" in what else ""
     return AmpError(ErrorCode.INVALID_PROVIDER, f"{where}: {what}{hint}")

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
-from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
+from ampd.datasets import DatasetStore, RawManifest, Provider, ProviderStore
 from ampd.extraction.collected import Collected
 from ampd.extraction.compaction import CompactionLimits
 from ampd.extraction.head import Head
@@ -81,7 +81,7 @@ class Extraction:
 
     job_id: int
     wanted: ExtractionInput
-    manifest: EvmRpcManifest
+    manifest: RawManifest
     source: BlockSource
     head: Head
     revisions: dict[str, Revision]

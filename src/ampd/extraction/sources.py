@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from ampd.datasets import EvmRpcProviderConfig, Provider
+from ampd.datasets import EvmRpcProviderConfig, Provider, ProviderConfig, parse_config
 from ampd.extraction.head import HeadPolicy
 from ampd.sources.blocks import BlockSource
 from ampd.sources.evm_rpc import CooldownStore, Endpoint, EvmRpcSource
@@ -13,10 +13,10 @@ from ampd.sources.memory import ByteBudget
 
 
 def head_policy(providers: Sequence[Provider]) -> HeadPolicy:
-    """Return how far jobs may follow the chain of ``providers`` (kind evm-rpc, secrets substituted): of several wishes
-    the most careful one, and a number of blocks before the nodes' own word.
+    """Return how far jobs may follow the chain of ``providers`` (secrets substituted): of several wishes the most careful
+    one, and a number of blocks before the nodes' own word.
     """
-    configs = [EvmRpcProviderConfig.model_validate(provider.config) for provider in providers]
+    configs = [_config(provider) for provider in providers]
     distances = [config.finality for config in configs if config.finality != "tag"]
     return HeadPolicy(
         confirmations=max(config.confirmations for config in configs),
@@ -37,8 +37,12 @@ def open_source(
     The providers share the load and stand in for each other; ``cooldowns`` is where workers tell each other of nodes
     that want to be left alone; ``memory`` is what all sources of a worker share.
     """
-    endpoints = [_endpoint(EvmRpcProviderConfig.model_validate(provider.config)) for provider in providers]
+    endpoints = [_endpoint(_config(provider)) for provider in providers]
     return EvmRpcSource(endpoints, network=network, executor=executor, cooldowns=cooldowns, memory=memory)
+
+
+def _config(provider: Provider) -> ProviderConfig:
+    return parse_config(provider.config, f"provider '{provider.name}'")
 
 
 def _endpoint(config: EvmRpcProviderConfig) -> Endpoint:
