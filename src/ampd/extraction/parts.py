@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
-from ampd.datasets import DatasetStore, RawManifest, Provider, ProviderStore
+from ampd.datasets import DatasetStore, Provider, ProviderStore, RawManifest
 from ampd.extraction.collected import Collected
 from ampd.extraction.compaction import CompactionLimits
 from ampd.extraction.head import Head

@@ -13,8 +13,8 @@ from ampd.sources.memory import ByteBudget
 
 
 def head_policy(providers: Sequence[Provider]) -> HeadPolicy:
-    """Return how far jobs may follow the chain of ``providers`` (secrets substituted): of several wishes the most careful
-    one, and a number of blocks before the nodes' own word.
+    """Return how far jobs may follow the chain of ``providers`` (secrets substituted): of several wishes the most
+    careful one, and a number of blocks before the nodes' own word.
     """
     configs = [_config(provider) for provider in providers]
     distances = [config.finality for config in configs if config.finality != "tag"]
