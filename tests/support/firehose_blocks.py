@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 from ampd.firehose_wire import ethereum_pb2 as pb
 from ampd.replay_node.dbin import FirehoseBlock, read_firehose_blocks
+from ampd.replay_node.firehose_chain import FirehoseChain, repeated_chain
+from oracle.recorded import BLOCKS
 
 FIREHOSE = Path(__file__).parents[1] / "data" / "firehose"
 FIRST, LAST = 17_686_110, 17_686_115
@@ -133,3 +137,13 @@ def _big(text: str) -> bytes:
 
 def _data(text: str) -> bytes:
     return bytes.fromhex(text[2:])
+
+
+def small_block() -> FirehoseBlock:
+    """Return a recorded block of two transactions, as Firehose has it: what long chains are made of."""
+    stored = json.loads(gzip.decompress((BLOCKS / "ethereum" / "1000000.json.gz").read_bytes()))
+    return firehose_block(stored["block"], stored["receipts"])
+
+
+def small_chain(length: int, *, first_block: int = 1_000_000) -> FirehoseChain:
+    return repeated_chain([small_block()], length=length, first_block=first_block)

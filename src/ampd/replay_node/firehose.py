@@ -72,8 +72,8 @@ class ReplayFirehose:
         self.head = chain.last_block
         self.faults = faults
         self.calls: list[FirehoseCall] = []
-        self.compressed: list[str] = []
         self.has_fetch = True
+        self.last_sent = -1
         self._known = {identity.hash: identity for identity in chain.identities}
         self._chain_name = chain_name
         self._token = token
@@ -141,6 +141,7 @@ class ReplayFirehose:
             changed = response if fault is None or fault.change is None else fault.change(response)
             if changed is not None:
                 yield changed
+                self.last_sent = changed.metadata.num
             sent += 1
 
     async def block(self, request: pb.BlockRequest, context: Any) -> pb.BlockResponse:
@@ -168,7 +169,6 @@ class ReplayFirehose:
         metadata = dict(context.invocation_metadata())
         if self._token is not None and metadata.get("authorization") != f"bearer {self._token}":
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is missing or wrong")
-        self.compressed.append(metadata.get("grpc-accept-encoding", ""))
         place = (0, 0, "") if request is None else (request.start_block_num, request.stop_block_num, request.cursor)
         call = FirehoseCall(method, len(self.calls), *place)
         self.calls.append(call)
