@@ -271,8 +271,8 @@ async def test_a_bad_registration_leaves_the_good_file_as_it_is(tmp_path: Path) 
 
 
 async def test_kinds_that_ampd_cannot_use_are_refused_with_those_it_can(tmp_path: Path) -> None:
-    message = await refused(store_in(tmp_path), ErrorCode.INVALID_PROVIDER, {"network": "m", "url": "x"}, "firehose")
-    assert "kind 'firehose' is not supported yet; supported is 'evm-rpc'" in message
+    message = await refused(store_in(tmp_path), ErrorCode.INVALID_PROVIDER, {"network": "m", "url": "x"}, "solana")
+    assert "kind 'solana' is not supported yet; supported are 'evm-rpc', 'firehose'" in message
 
 
 @pytest.mark.parametrize("url", ["wss://node.example/x", "ws://127.0.0.1:8546", "ipc:///var/run/geth.ipc", URL])

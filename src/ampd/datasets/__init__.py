@@ -5,7 +5,7 @@ from __future__ import annotations
 from ampd.datasets.cooldowns import EndpointCooldowns
 from ampd.datasets.manifests import EvmRpcManifest, RawManifest, generate_manifest, parse_manifest
 from ampd.datasets.names import DatasetName, Reference
-from ampd.datasets.provider_config import EvmRpcProviderConfig, ProviderConfig, parse_config
+from ampd.datasets.provider_config import EvmRpcProviderConfig, FirehoseProviderConfig, ProviderConfig, parse_config
 from ampd.datasets.providers import Provider, ProviderStore
 from ampd.datasets.redaction import redacted
 from ampd.datasets.registry import (
@@ -28,6 +28,7 @@ __all__ = [
     "EndpointCooldowns",
     "EvmRpcManifest",
     "EvmRpcProviderConfig",
+    "FirehoseProviderConfig",
     "ManifestSummary",
     "ManifestTag",
     "Provider",

@@ -14,16 +14,16 @@ from typing import Annotated, Any, Final, Literal
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ampd.chain.tables import TABLES
+from ampd.chain.tables import FIREHOSE_TABLES, TABLES
 from ampd.datasets.arrow_types import normal_type, type_to_json
 from ampd.datasets.names import shown
 from ampd.datasets.validation import explain
 from ampd.errors import AmpError, ErrorCode
 
-SUPPORTED_KINDS: Final = ("evm-rpc",)
+SUPPORTED_KINDS: Final = ("evm-rpc", "firehose")
 # Kinds of the reference system that may come one day.
-FUTURE_KINDS: Final = ("firehose", "solana", "manifest", "static")
-TABLES_OF_KIND: Final[dict[str, dict[str, pa.Schema]]] = {"evm-rpc": TABLES}
+FUTURE_KINDS: Final = ("solana", "manifest", "static")
+TABLES_OF_KIND: Final[dict[str, dict[str, pa.Schema]]] = {"evm-rpc": TABLES, "firehose": FIREHOSE_TABLES}
 # Block numbers are stored as PostgreSQL's bigint.
 MAX_BLOCK_NUMBER: Final = 2**63 - 1
 
@@ -84,7 +84,7 @@ class RawManifest(_Strict):
     ``finalized_blocks_only`` keeps it behind the finalized head.
     """
 
-    kind: Literal["evm-rpc"]
+    kind: Literal["evm-rpc", "firehose"]
     network: Text
     start_block: int = Field(default=0, ge=0, le=MAX_BLOCK_NUMBER)
     finalized_blocks_only: bool = False
@@ -179,7 +179,7 @@ def parse_manifest(data: Any) -> RawManifest:
 def _check_kind(kind: Any) -> None:
     if kind in SUPPORTED_KINDS:
         return
-    supported = f"supported is {', '.join(map(repr, SUPPORTED_KINDS))}"
+    supported = f"supported are {', '.join(map(repr, SUPPORTED_KINDS))}"
     if kind is None:
         raise _invalid(f"the field 'kind' is missing; {supported}")
     if kind in FUTURE_KINDS:

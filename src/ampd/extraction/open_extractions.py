@@ -81,9 +81,10 @@ class OpenExtractions:
     async def _source(self, wanted: ExtractionInput) -> tuple[RawManifest, BlockSource, Head]:
         manifest = await self._parts.datasets.manifest(wanted.manifest_hash)
         providers = await self._parts.providers.find(manifest.kind, manifest.network)
-        source = self._parts.open_source(providers, manifest.network, self._parts.executor)
+        only_final = manifest.finalized_blocks_only
+        source = self._parts.open_source(providers, manifest.network, self._parts.executor, finalized_only=only_final)
         source = verified(source, wanted.verify, manifest.network, self._parts.executor)
-        head = Head(source, head_policy(providers), finalized_only=manifest.finalized_blocks_only)
+        head = Head(source, head_policy(providers), finalized_only=only_final)
         return manifest, source, head
 
     @asynccontextmanager
