@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from ampd.chain.tables import FIREHOSE_TABLES
 from ampd.metadata_db import MetadataDb
@@ -33,7 +33,7 @@ class FirehoseTip(Tip):
 
     kind = "firehose"
     table_names = tuple(FIREHOSE_TABLES)
-    settings = {"chain_id": 1}
+    settings: ClassVar = {"chain_id": 1}
     node: Any  # a ReplayFirehose
     forks: Any  # FirehoseForks
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any, Self
 
 import grpc
 
+from ampd.errors import AmpError, ErrorCode
 from ampd.firehose_wire import BLOCK_METHOD, BLOCKS_METHOD, ETHEREUM_BLOCK, INFO_METHOD
 from ampd.firehose_wire import firehose_pb2 as pb
-from ampd.replay_node.dbin import FirehoseBlock
-from ampd.replay_node.firehose_chain import FirehoseChain
+from ampd.replay_node.dbin import FirehoseBlock, read_firehose_blocks
+from ampd.replay_node.firehose_chain import FirehoseChain, recorded_chain, repeated_chain
 
 _MESSAGE_BYTES = 100 * 1024 * 1024
 _BLOCKS_UNTIL_FINAL = 64
@@ -49,8 +52,9 @@ FirehoseFaultChooser = Callable[[FirehoseCall], StreamFault | None]
 
 
 class ReplayFirehose:
-    """Serves a chain on 127.0.0.1. ``head`` is the newest block that is there; :meth:`follow` changes the chain, and
-    those who read hear of it. The last ``blocks_until_final`` blocks can be undone.
+    """Serves a chain on ``host``, a block every ``latency_seconds`` of each stream. ``head`` is the newest block that is
+    there; :meth:`follow` changes the chain, and those who read hear of it. The last ``blocks_until_final`` blocks can be
+    undone.
 
     ``token`` is what calls must carry; with ``certificate`` and ``key`` (PEM files) it speaks TLS.
     """
@@ -66,6 +70,8 @@ class ReplayFirehose:
         gzip: bool = True,
         blocks_until_final: int = _BLOCKS_UNTIL_FINAL,
         faults: FirehoseFaultChooser | None = None,
+        latency_seconds: float = 0.0,
+        host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.chain = chain
@@ -80,15 +86,17 @@ class ReplayFirehose:
         self._certificate, self._key = certificate, key
         self._gzip = gzip
         self._blocks_until_final = blocks_until_final
+        self._latency_seconds = latency_seconds
         self._changed = asyncio.Event()
         self._server: Any = None
+        self._host = host
         self._wanted_port = port
         self.port = 0
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self.port}"
+        return f"{'http' if self._certificate is None else 'https'}://{self._host}:{self.port}"
 
     @property
     def final_block(self) -> int:
@@ -100,14 +108,22 @@ class ReplayFirehose:
         compression = grpc.Compression.Gzip if self._gzip else grpc.Compression.NoCompression
         self._server = grpc.aio.server(options=options, compression=compression)
         self._server.add_generic_rpc_handlers((_Handlers(self),))
-        address = f"127.0.0.1:{self.port or self._wanted_port}"
-        if self._certificate is None or self._key is None:
-            self.port = self._server.add_insecure_port(address)
-        else:
-            pair = (self._key.read_bytes(), self._certificate.read_bytes())
-            self.port = self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        try:
+            self.port = self._listen(f"{self._host}:{self.port or self._wanted_port}")
+        except RuntimeError as error:
+            raise AmpError(
+                ErrorCode.ADDRESS_IN_USE,
+                f"The replay Firehose cannot listen on {self._host}:{self._wanted_port}: {error}; give another port "
+                "(0 takes any free one).",
+            ) from None
         await self._server.start()
         return self
+
+    def _listen(self, address: str) -> int:
+        if self._certificate is None or self._key is None:
+            return int(self._server.add_insecure_port(address))
+        pair = (self._key.read_bytes(), self._certificate.read_bytes())
+        return int(self._server.add_secure_port(address, grpc.ssl_server_credentials([pair])))
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.stop(None)
@@ -193,6 +209,8 @@ class ReplayFirehose:
                 following = undone.number
             last = self.final_block if only_final else self.head
             if following <= last and following in self.chain:
+                if self._latency_seconds:
+                    await asyncio.sleep(self._latency_seconds)
                 block = self.chain.block(following)
                 at, following = (block.number, block.hash), following + 1
                 yield self._response(block, pb.STEP_FINAL if only_final else pb.STEP_NEW)
@@ -266,3 +284,31 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc is not typ
 def calls_of(server: ReplayFirehose, method: str) -> Sequence[FirehoseCall]:
     """Return the calls of a method so far."""
     return [call for call in server.calls if call.method == method]
+
+
+def run_replay_firehose(
+    *, blocks: Path, host: str, port: int, length: int | None, gzip: bool, latency_seconds: float = 0.0
+) -> None:
+    """Serve a directory of recorded Firehose blocks until SIGINT or SIGTERM: the body of ``ampd replay-firehose``.
+
+    Prints one line with the URL on stdout when it answers. Options as of :func:`repeated_chain` and
+    :class:`ReplayFirehose`. Raises :class:`AmpError` (``RECORDED_BLOCKS_INVALID``, ``ADDRESS_IN_USE``).
+    """
+    recorded = read_firehose_blocks(blocks)
+    chain = recorded_chain(recorded) if length is None else repeated_chain(recorded, length=length)
+    server = ReplayFirehose(chain, host=host, port=port, gzip=gzip, latency_seconds=latency_seconds)
+    asyncio.run(_serve_until_signal(server))
+
+
+async def _serve_until_signal(server: ReplayFirehose) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with server:
+        chain = server.chain
+        sys.stdout.write(
+            f"replay firehose listening on {server.url} (blocks {chain.first_block} to {chain.last_block})\n"
+        )
+        sys.stdout.flush()
+        await stop.wait()
