@@ -74,6 +74,10 @@ bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside th
 proto: $(STAMPS)/dev ## Compile the .proto files again
 	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src src/ampd/firehose_wire/*.proto
 
+.PHONY: bench-firehose
+bench-firehose: $(STAMPS)/dev ## Firehose blocks decoded, and extracted end to end; one line of JSON at the end
+	$(BIN)/python benchmarks/firehose.py $(BENCH_ARGS)
+
 .PHONY: docs
 docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
 	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json
