@@ -53,8 +53,8 @@ FirehoseFaultChooser = Callable[[FirehoseCall], StreamFault | None]
 
 class ReplayFirehose:
     """Serves a chain on ``host``, a block every ``latency_seconds`` of each stream. ``head`` is the newest block that
-    is there; :meth:`follow` changes the chain, and those who read hear of it. The last ``blocks_until_final`` blocks can
-    be undone.
+    is there; :meth:`follow` changes the chain, and those who read hear of it. The last ``blocks_until_final`` blocks
+    can be undone.
 
     ``token`` is what calls must carry; with ``certificate`` and ``key`` (PEM files) it speaks TLS.
     """
