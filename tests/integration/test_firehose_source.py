@@ -196,6 +196,7 @@ async def test_a_block_that_is_undone_before_it_was_given_is_not_given(
         server.follow(fork)
         batch = await first
         assert_whole([batch], fork)
+        assert len(calls_of(server, "Blocks")) == 1, "the undo steps were not enough"
         await reading.aclose()
 
 
