@@ -197,7 +197,7 @@ class Restorer:
 
     async def _known(self, revision_id: int) -> dict[str, FoundFile | None]:
         """Return the objects of a revision that the database knows: None for those that will be deleted."""
-        revision = await self._db.fetch_one(sql("data_store", "find_revision"), {"id": revision_id})
+        revision = await self._db.fetch_one(sql("data_store", "find_revision"), {"id": revision_id, "visible": None})
         path = revision["path"] if revision else ""
         rows = await self._db.fetch_all(sql("data_store", "list_known_objects"), {"id": revision_id, "path": path})
         return {row["file_name"]: _counting(row) if row["counts"] else None for row in rows}

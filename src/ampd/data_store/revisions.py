@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from psycopg.types.json import Jsonb
 
@@ -76,6 +77,22 @@ class RevisionStore:
         self._db = db
         self._lake = lake
         self._leftovers = Leftovers(db, lake)
+        self._visible: tuple[str, ...] | None = None
+
+    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
+        """Return the same store for somebody who sees only the revisions of datasets in ``namespaces``: there are no
+        others.
+        """
+        limited = copy(self)
+        limited._visible = namespaces
+        return limited
+
+    def _scope(self) -> dict[str, Any]:
+        return {"visible": None if self._visible is None else list(self._visible)}
+
+    async def _require_seen(self, revision_id: int) -> None:
+        if self._visible is not None:
+            await self.get(revision_id)
 
     def url_of(self, path: str) -> str:
         """Return the URL of a path in the lake."""
@@ -92,6 +109,7 @@ class RevisionStore:
             "table_name": wanted.table_name,
             "limit": limit,
             "before_id": before_id,
+            **self._scope(),
         }
         return [
             RevisionInfo(**row) for row in await self._db.fetch_all(sql("data_store", "list_revisions"), parameters)
@@ -102,7 +120,7 @@ class RevisionStore:
 
         :raises AmpError: REVISION_NOT_FOUND.
         """
-        row = await self._db.fetch_one(sql("data_store", "find_revision"), {"id": revision_id})
+        row = await self._db.fetch_one(sql("data_store", "find_revision"), {"id": revision_id, **self._scope()})
         if row is None:
             raise revision_not_found(revision_id)
         return RevisionInfo(**row)
@@ -113,7 +131,7 @@ class RevisionStore:
 
         :raises AmpError: REVISION_NOT_FOUND.
         """
-        parameters = {"id": revision_id, "limit": limit + 1, "after_block": after_block}
+        parameters = {"id": revision_id, "limit": limit + 1, "after_block": after_block, **self._scope()}
         rows = await self._db.fetch_all(sql("data_store", "list_files_of_revision"), parameters)
         if not rows:
             await self.get(revision_id)
@@ -124,7 +142,7 @@ class RevisionStore:
 
         :raises AmpError: FILE_NOT_FOUND.
         """
-        row = await self._db.fetch_one(sql("data_store", "find_file"), {"id": file_id})
+        row = await self._db.fetch_one(sql("data_store", "find_file"), {"id": file_id, **self._scope()})
         if row is None:
             message = f"file {file_id} not found: no file of the lake that counts has this id"
             raise AmpError(ErrorCode.FILE_NOT_FOUND, message)
@@ -147,6 +165,7 @@ class RevisionStore:
         :raises AmpError: REVISION_NOT_FOUND, TABLE_NOT_REGISTERED (the revision is of another table),
             WRITER_JOB_NOT_TERMINAL.
         """
+        await self._require_seen(revision_id)
         async with self._db.transaction() as connection:
             await activate_revisions(connection, dataset, {table_name: revision_id})
 
@@ -172,6 +191,7 @@ class RevisionStore:
 
         :raises AmpError: REVISION_NOT_FOUND, REVISION_IS_ACTIVE, WRITER_JOB_NOT_TERMINAL, FILE_METADATA_REMAINING.
         """
+        await self._require_seen(revision_id)
         async with self._db.transaction() as connection:
             await _lock_idle(connection, revision_id)
             await connection.execute(sql("data_store", "give_up_pending"), {"id": revision_id})
@@ -187,6 +207,7 @@ class RevisionStore:
 
         :raises AmpError: REVISION_NOT_FOUND, REVISION_IS_ACTIVE, WRITER_JOB_NOT_TERMINAL, FILE_METADATA_REMAINING.
         """
+        await self._require_seen(revision_id)
         async with self._db.transaction() as connection:
             revision = await _lock_idle(connection, revision_id)
             key = {"id": revision_id, "path": revision["path"]}
@@ -207,6 +228,7 @@ class RevisionStore:
 
         :raises AmpError: REVISION_NOT_FOUND, WRITER_JOB_NOT_TERMINAL.
         """
+        await self._require_seen(revision_id)
         async with self._db.transaction() as connection:
             revision = await lock_revision(connection, revision_id)
             await _require_no_writer_of(connection, revision)

@@ -116,6 +116,9 @@ class DatasetStore:
         limited._visible = namespaces
         return limited
 
+    def _sees(self, dataset: DatasetName) -> bool:
+        return self._visible is None or dataset.namespace in self._visible
+
     def _scope(self) -> dict[str, Any]:
         return {"visible": None if self._visible is None else list(self._visible)}
 
@@ -249,7 +252,7 @@ class DatasetStore:
 
         :raises AmpError: INVALID_HASH, MANIFEST_NOT_FOUND.
         """
-        key = {"hash": parse_hash(manifest_hash)}
+        key = {"hash": parse_hash(manifest_hash), **self._scope()}
         if await self._db.fetch_one(sql("datasets", "find_manifest"), key) is None:
             raise _unknown_manifest(key["hash"])
         return [ManifestTag(**row) for row in await self._db.fetch_all(sql("datasets", "list_tags_of_manifest"), key)]
@@ -260,6 +263,8 @@ class DatasetStore:
         :raises AmpError: INVALID_REFERENCE; ACTIVE_JOB_CONFLICT while a job in one of ``active_states`` is about it.
         """
         dataset = DatasetName(namespace, name)
+        if not self._sees(dataset):
+            return
         key = _key(dataset)
         async with self._db.transaction() as connection:
             await connection.execute(sql("datasets", "lock_dataset"), key)
@@ -279,6 +284,8 @@ class DatasetStore:
         :raises AmpError: INVALID_REFERENCE; CANNOT_DELETE_LATEST_VERSION for the highest one, which `latest` means.
         """
         dataset, wanted = DatasetName(namespace, name), parse_version(version)
+        if not self._sees(dataset):
+            return
         key = _key(dataset)
         async with self._db.transaction() as connection:
             await connection.execute(sql("datasets", "lock_dataset"), key)
@@ -323,7 +330,7 @@ class DatasetStore:
 
     async def _tags(self, dataset: DatasetName) -> dict[str, Row]:
         """Return the tags of an existing dataset by their text, the oldest first."""
-        is_seen = self._visible is None or dataset.namespace in self._visible
+        is_seen = self._sees(dataset)
         rows = await self._db.fetch_all(sql("datasets", "list_tags"), _key(dataset)) if is_seen else []
         # A dataset is never without tags: its first registration sets `dev` in the same transaction.
         if not rows:

@@ -5,6 +5,7 @@ A new operation needs an entry in ``BODIES`` when it has a body, and one in ``PA
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,10 @@ from admin_api_cluster import Cluster
 
 from ampd.access import NewToken, Role
 from ampd.admin_api import specification
+from ampd.data_store import Dataset
 from ampd.datasets import generate_manifest
 from ampd.webhooks import WebhookFilters, WebhookSettings
+from support.made_lake import MadeLake
 
 NAME = "set"
 NO_ID = 2**50
@@ -32,19 +35,20 @@ class Place:
     delivery_id: int = NO_ID
     manifest_hash: str = "0" * 64
     token_id: int = NO_ID
+    revision_id: int = NO_ID
+    file_id: int = NO_ID
     url: str = "https://nowhere.example.com/"
 
     def anonymous(self, text: str) -> str:
         """Return ``text`` without what tells this place from another."""
-        mine = (self.job_id, self.event_id, self.webhook_id, self.delivery_id, self.manifest_hash, self.namespace)
-        for word in sorted(map(str, mine), key=len, reverse=True):
-            text = text.replace(word, "~") if len(word) > 1 else text.replace(f"'{word}'", "'~'")
-        return text
+        mine = {value for key, value in vars(self).items() if key != "url"}
+        return re.sub(rf"(?<![\w.])({'|'.join(sorted(map(str, mine), key=len, reverse=True))})(?!\w|\.\d)", "~", text)
 
 
 async def place(cluster: Cluster, namespace: str, number: int) -> Place:
     """Make one of each thing in a new namespace."""
     manifest_hash = await cluster.register(f"{namespace}/{NAME}", start_block=number)
+    revision_id, file_id = await _restored_lake(cluster, Dataset(namespace, NAME, manifest_hash, number))
     token, _ = await cluster.services.access.create(NewToken(Role.ADMIN), actor="test")
     _, secret = await cluster.services.access.create(NewToken(Role.ADMIN), actor="test")
     answer = await cluster.api.post(
@@ -56,7 +60,27 @@ async def place(cluster: Cluster, namespace: str, number: int) -> Place:
     webhook, _ = await cluster.services.webhooks.create(settings, secret=None)
     delivery = await cluster.services.webhooks.send_test(webhook.id)
     events, _ = await cluster.services.jobs.events(job_id)
-    return Place(namespace, job_id, events[0].id, webhook.id, delivery.id, manifest_hash, token.id, url)
+    return Place(
+        namespace,
+        job_id,
+        events[0].id,
+        webhook.id,
+        delivery.id,
+        manifest_hash,
+        token.id,
+        revision_id,
+        file_id,
+        url,
+    )
+
+
+async def _restored_lake(cluster: Cluster, dataset: Dataset) -> tuple[int, int]:
+    """Make files of a dataset and restore it; return the ids of a revision and a file."""
+    lake = MadeLake(cluster.directory / "data", f"{dataset.namespace}/{dataset.name}")
+    lake.write(dataset.start_block, dataset.start_block + 9)
+    restored = await cluster.services.lake.restorer.restore_dataset(dataset, "mainnet", list(lake.paths))
+    files, _ = await cluster.services.lake.revisions.files(restored[0].revision_id, limit=1)
+    return restored[0].revision_id, files[0].id
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -67,7 +91,9 @@ def bearer(token: str) -> dict[str, str]:
 PARAMETERS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "jobs": lambda at: {"id": at.job_id, "event_id": at.event_id},
     "workers": lambda _at: {"id": "worker-01"},
-    "datasets": lambda at: {"namespace": at.namespace, "name": NAME, "revision": "1.0.0"},
+    "datasets": lambda at: {"namespace": at.namespace, "name": NAME, "revision": "1.0.0", "table": "blocks"},
+    "revisions": lambda at: {"id": at.revision_id},
+    "files": lambda at: {"file_id": at.file_id},
     "manifests": lambda at: {"hash": at.manifest_hash},
     "providers": lambda _at: {"name": "other"},
     "webhooks": lambda at: {"id": at.webhook_id, "delivery_id": at.delivery_id},
@@ -76,6 +102,10 @@ PARAMETERS: dict[str, Callable[[Place], dict[str, Any]]] = {
 
 _ALL_JOBS = {"all": True}
 _CRON = {"schedule": {"cron": "0 4 * * *"}}
+
+
+def _table(at: Place) -> dict[str, Any]:
+    return {"dataset": f"{at.namespace}/{NAME}", "table_name": "blocks"}
 
 
 def _hook(at: Place, url: str) -> dict[str, Any]:
@@ -100,6 +130,9 @@ BODIES: dict[str, Callable[[Place], Any]] = {
         "network": "mainnet",
         "url": "http://127.0.0.1:1",
     },
+    "register_revision": lambda at: {**_table(at), "path": f"{at.namespace}/{NAME}/blocks/another"},
+    "activate_revision": _table,
+    "deactivate_revision": _table,
     "create_webhook": lambda at: _hook(at, f"{at.url}created"),
     "put_webhook": lambda at: _hook(at, f"{at.url}put"),
     "update_webhook": lambda _at: {"description": "changed"},
@@ -122,8 +155,21 @@ class Operation:
     def names_a_thing(self) -> bool:
         """Whether its path, or its body, is about something that a namespace has."""
         parts = self.path.split("/")
-        in_path = "{" in self.path and parts[1] in {"jobs", "datasets", "manifests", "webhooks"}
-        return in_path or self.id in {"create_job", "register_dataset", "create_webhook", "put_webhook"}
+        in_path = "{" in self.path and parts[1] in {
+            "jobs",
+            "datasets",
+            "manifests",
+            "webhooks",
+            "revisions",
+            "files",
+        }
+        return in_path or self.id in {
+            "create_job",
+            "register_dataset",
+            "create_webhook",
+            "put_webhook",
+            "deactivate_revision",
+        }
 
     async def send(self, api: httpx.AsyncClient, at: Place, token: str | None) -> httpx.Response:
         first = self.path.split("/")[1]

@@ -62,13 +62,16 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
 
 @dataclass
 class Cluster:
-    """The Admin API (``api``) over a database, and one live worker, ``worker-01``, with two slots."""
+    """The Admin API (``api``) over a database and the files in ``directory``, and one live worker, ``worker-01``, with
+    two slots.
+    """
 
     db: MetadataDb
     services: Services
     api: httpx.AsyncClient
     session: WorkerSession
     identity: WorkerIdentity
+    directory: Path
     leased: LeasedJobs = field(init=False)
 
     def __post_init__(self) -> None:

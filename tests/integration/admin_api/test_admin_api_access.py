@@ -109,6 +109,8 @@ async def _fingerprint(cluster: Cluster, outside: Place) -> list[Any]:
         await services.webhooks.deliveries(outside.webhook_id, limit=10),
         await services.datasets.versions(HIDDEN, "set"),
         await services.providers.list_all(),
+        await services.lake.revisions.get(outside.revision_id),
+        await services.lake.revisions.files(outside.revision_id, limit=10),
     ]
 
 

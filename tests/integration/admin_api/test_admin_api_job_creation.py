@@ -35,7 +35,7 @@ async def cluster(metadata_db: MetadataDb, session: WorkerSession, tmp_path: Pat
     services = services_over(metadata_db, tmp_path, {"report": kind_of("report", report, source="test")})
     transport = httpx.ASGITransport(create_app(services))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
-        yield Cluster(metadata_db, services, api, session, session._identity)
+        yield Cluster(metadata_db, services, api, session, session._identity, tmp_path)
 
 
 REPORT = {"kind": "report", "input": {"day": "2026-03-04"}}

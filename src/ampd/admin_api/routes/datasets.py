@@ -119,6 +119,7 @@ async def get_dataset(namespace: Namespace, name: Name, services: ServicesParame
 @router.delete(
     "/{namespace}/{name}",
     operation_id="delete_dataset",
+    dependencies=[ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(ErrorCode.INVALID_PATH, ErrorCode.ACTIVE_JOB_CONFLICT, ErrorCode.METADATA_DB_UNREACHABLE),
@@ -163,6 +164,7 @@ async def get_revision(
 @router.delete(
     "/{namespace}/{name}/versions/{revision}",
     operation_id="delete_version",
+    dependencies=[ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(

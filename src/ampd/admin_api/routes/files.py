@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path
 
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.lake_models import FileBody, file_body
+from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.admin_api.strict import MAX_INT64
 from ampd.errors import ErrorCode
@@ -18,6 +19,7 @@ router = APIRouter(prefix="/files", tags=["files"])
 @router.get(
     "/{file_id}",
     operation_id="get_file",
+    dependencies=[VIEWER],
     responses=error_responses(ErrorCode.INVALID_FILE_ID, ErrorCode.FILE_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE),
 )
 async def get_file(

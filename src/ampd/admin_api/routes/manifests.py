@@ -66,7 +66,10 @@ async def get_manifest(manifest_hash: ManifestHash, services: ServicesParameter)
 
 
 @router.delete(
-    "", operation_id="prune_manifests", responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE, *_OF_THE_STORE)
+    "",
+    operation_id="prune_manifests",
+    dependencies=[WHOLE_ADMIN],
+    responses=error_responses(ErrorCode.METADATA_DB_UNREACHABLE, *_OF_THE_STORE),
 )
 async def prune_manifests(services: ServicesParameter) -> PrunedManifestsBody:
     """Delete all manifests that neither a dataset is linked to nor files in the lake were written by."""
@@ -76,6 +79,7 @@ async def prune_manifests(services: ServicesParameter) -> PrunedManifestsBody:
 @router.delete(
     "/{hash}",
     operation_id="delete_manifest",
+    dependencies=[WHOLE_ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(
@@ -91,6 +95,7 @@ async def delete_manifest(manifest_hash: ManifestHash, services: ServicesParamet
 @router.get(
     "/{hash}/datasets",
     operation_id="list_manifest_datasets",
+    dependencies=[VIEWER],
     responses=error_responses(ErrorCode.INVALID_HASH, ErrorCode.MANIFEST_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE),
 )
 async def list_manifest_datasets(manifest_hash: ManifestHash, services: ServicesParameter) -> ManifestDatasetsBody:

@@ -17,6 +17,7 @@ from ampd.admin_api.lake_models import (
 from ampd.admin_api.lake_targets import dataset_of, require_table
 from ampd.admin_api.routes.datasets import OF_A_REVISION, Name, Namespace, Revision, reference_of
 from ampd.admin_api.routes.revisions import OF_THE_STORE
+from ampd.admin_api.rules import ADMIN, VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
 
@@ -34,6 +35,7 @@ _RESTORING = (
 @router.post(
     "/{namespace}/{name}/versions/{revision}/restore",
     operation_id="restore_dataset",
+    dependencies=[ADMIN],
     status_code=202,
     responses=error_responses(*_RESTORING),
 )
@@ -55,6 +57,7 @@ async def restore_dataset(
 @router.get(
     "/{namespace}/{name}/versions/{revision}/restore",
     operation_id="get_restore_progress",
+    dependencies=[VIEWER],
     responses=error_responses(*OF_A_REVISION, ErrorCode.RESTORE_NOT_FOUND),
 )
 async def get_restore_progress(
@@ -68,6 +71,7 @@ async def get_restore_progress(
 @router.post(
     "/{namespace}/{name}/versions/{revision}/tables/{table}/restore",
     operation_id="restore_table",
+    dependencies=[ADMIN],
     response_class=Response,
     responses=error_responses(
         *_RESTORING,

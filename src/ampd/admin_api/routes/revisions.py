@@ -24,6 +24,7 @@ from ampd.admin_api.lake_models import (
     revision_body,
 )
 from ampd.admin_api.lake_targets import dataset_of_revision, table_of
+from ampd.admin_api.rules import ADMIN, VIEWER, WHOLE_ADMIN
 from ampd.admin_api.services import ServicesParameter
 from ampd.admin_api.strict import MAX_INT64
 from ampd.data_store import RevisionFilter
@@ -54,6 +55,7 @@ _NOT_IDLE = (ErrorCode.REVISION_IS_ACTIVE, ErrorCode.WRITER_JOB_NOT_TERMINAL, Er
 @router.get(
     "",
     operation_id="list_revisions",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(ErrorCode.INVALID_QUERY_PARAMETERS, ErrorCode.METADATA_DB_UNREACHABLE),
 )
@@ -79,11 +81,12 @@ def _name(text: str) -> tuple[str, str]:
 @router.post(
     "",
     operation_id="register_revision",
+    dependencies=[WHOLE_ADMIN],
     responses=error_responses(*_OF_A_TABLE, ErrorCode.REVISION_CONFLICT, ErrorCode.REQUEST_TOO_LARGE),
 )
 async def register_revision(body: RegisterRevisionRequest, services: ServicesParameter) -> LocationBody:
     """Make a directory of the lake known as a revision of a table: inactive, and without its files, which its restore
-    registers. The same path again answers the same revision.
+    registers. The same path again answers the same revision. A directory of the lake belongs to no namespace before.
     """
     dataset = await table_of(services, body.dataset, body.table_name)
     return LocationBody(location_id=await services.lake.revisions.register(dataset, body.table_name, body.path))
@@ -92,6 +95,7 @@ async def register_revision(body: RegisterRevisionRequest, services: ServicesPar
 @router.post(
     "/deactivate",
     operation_id="deactivate_revision",
+    dependencies=[ADMIN],
     response_class=Response,
     responses=error_responses(
         *_OF_A_TABLE, ErrorCode.TABLE_NOT_FOUND, ErrorCode.WRITER_JOB_NOT_TERMINAL, ErrorCode.REQUEST_TOO_LARGE
@@ -105,7 +109,11 @@ async def deactivate_revision(body: TableRequest, services: ServicesParameter) -
 
 
 @router.get(
-    "/{id}", operation_id="get_revision_by_id", response_model_exclude_unset=True, responses=error_responses(*_OF_ONE)
+    "/{id}",
+    operation_id="get_revision_by_id",
+    dependencies=[VIEWER],
+    response_model_exclude_unset=True,
+    responses=error_responses(*_OF_ONE),
 )
 async def get_revision(revision_id: RevisionId, services: ServicesParameter) -> RevisionBody:
     """Return a revision."""
@@ -115,6 +123,7 @@ async def get_revision(revision_id: RevisionId, services: ServicesParameter) -> 
 @router.get(
     "/{id}/files",
     operation_id="list_revision_files",
+    dependencies=[VIEWER],
     response_model_exclude_unset=True,
     responses=error_responses(*_OF_ONE, ErrorCode.INVALID_QUERY_PARAMETERS),
 )
@@ -131,6 +140,7 @@ async def list_revision_files(
 @router.post(
     "/{id}/activate",
     operation_id="activate_revision",
+    dependencies=[ADMIN],
     response_class=Response,
     responses=error_responses(
         *_OF_ONE,
@@ -150,6 +160,7 @@ async def activate_revision(revision_id: RevisionId, body: TableRequest, service
 @router.post(
     "/{id}/restore",
     operation_id="restore_revision",
+    dependencies=[ADMIN],
     responses=error_responses(
         *_OF_ONE,
         *OF_THE_STORE,
@@ -170,6 +181,7 @@ async def restore_revision(revision_id: RevisionId, services: ServicesParameter)
 @router.delete(
     "/{id}",
     operation_id="delete_revision",
+    dependencies=[ADMIN],
     status_code=204,
     response_class=Response,
     responses=error_responses(*_OF_ONE, *_NOT_IDLE, *OF_THE_STORE),
@@ -183,6 +195,7 @@ async def delete_revision(revision_id: RevisionId, services: ServicesParameter) 
 @router.delete(
     "/{id}/truncate",
     operation_id="truncate_revision",
+    dependencies=[ADMIN],
     responses=error_responses(*_OF_ONE, *_NOT_IDLE, *OF_THE_STORE, ErrorCode.INVALID_QUERY_PARAMETERS),
 )
 async def truncate_revision(
@@ -196,6 +209,7 @@ async def truncate_revision(
 @router.delete(
     "/{id}/prune",
     operation_id="prune_revision",
+    dependencies=[ADMIN],
     responses=error_responses(*_OF_ONE, ErrorCode.INVALID_QUERY_PARAMETERS, ErrorCode.WRITER_JOB_NOT_TERMINAL),
 )
 async def prune_revision(

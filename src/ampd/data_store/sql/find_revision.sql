@@ -7,3 +7,4 @@ LEFT JOIN LATERAL (
     SELECT sum(files_count) AS files, sum(total_size_bytes) AS bytes FROM block_runs b WHERE b.revision_id = r.id
 ) runs ON true
 WHERE r.id = %(id)s
+  AND (%(visible)s::text[] IS NULL OR r.metadata ->> 'dataset_namespace' = ANY (%(visible)s::text[]))

@@ -11,4 +11,5 @@ WHERE (%(before_id)s::bigint IS NULL OR r.id < %(before_id)s::bigint)
   AND (%(namespace)s::text IS NULL OR r.metadata ->> 'dataset_namespace' = %(namespace)s::text)
   AND (%(name)s::text IS NULL OR r.metadata ->> 'dataset_name' = %(name)s::text)
   AND (%(table_name)s::text IS NULL OR r.metadata ->> 'table_name' = %(table_name)s::text)
+  AND (%(visible)s::text[] IS NULL OR r.metadata ->> 'dataset_namespace' = ANY (%(visible)s::text[]))
 ORDER BY r.id DESC LIMIT %(limit)s

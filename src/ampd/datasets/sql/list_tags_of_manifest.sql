@@ -1,1 +1,3 @@
-SELECT namespace, name, version FROM tags WHERE hash = %(hash)s ORDER BY namespace, name, version
+SELECT namespace, name, version FROM tags
+WHERE hash = %(hash)s AND (%(visible)s::text[] IS NULL OR namespace = ANY (%(visible)s::text[]))
+ORDER BY namespace, name, version
