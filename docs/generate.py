@@ -26,7 +26,7 @@ from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF
 from ampd.chain import tables
 from ampd.cli.ampctl import app as ampctl
 from ampd.cli.ampd import app as ampd
-from ampd.datasets.provider_config import EvmRpcProviderConfig
+from ampd.datasets.provider_config import CONFIG_OF_KIND
 from ampd.errors import ErrorCode
 from ampd.jobs.states import ACTIVE_STATES, TERMINAL_STATES, TRANSITIONS, JobState, Transition
 from ampd.telemetry.logs import LEVELS
@@ -185,7 +185,9 @@ def configuration_page() -> str:
         "One TOML file per provider, `<name>.toml` in `providers_dir`; `ampctl provider register` writes it. "
         "`${VARIABLE}` in a text is replaced by the environment of the process that uses the provider.\n\n"
     )
-    text += table(("key", "type", "default", "meaning"), _provider_rows())
+    for kind in CONFIG_OF_KIND:
+        text += f"Of kind `{kind}`:\n\n" + table(("key", "type", "default", "meaning"), _provider_rows(kind)) + "\n"
+    text = text.removesuffix("\n")
     text += "\n## Other environment variables\n\n" + table(("variable", "meaning"), _environment_rows())
     text += "\n## Names of the reference system\n\nOld names that still work: "
     text += ", ".join(f"`{old}` for `{'.'.join(new)}`" for old, new in config.OLD_NAMES.items())
@@ -206,10 +208,10 @@ def _config_rows() -> Iterator[Sequence[str]]:
         yield code(dotted), _type(node), default, about[dotted], code(config.ENV_PREFIX + "__".join(key).upper())
 
 
-def _provider_rows() -> Iterator[Sequence[str]]:
-    properties = _properties(EvmRpcProviderConfig)
-    about = meanings("provider", properties)
-    required = EvmRpcProviderConfig.model_json_schema()["required"]
+def _provider_rows(kind: str) -> Iterator[Sequence[str]]:
+    properties = _properties(CONFIG_OF_KIND[kind])
+    about = meanings(f"provider-{kind}", properties)
+    required = CONFIG_OF_KIND[kind].model_json_schema()["required"]
     for name, node in properties.items():
         yield code(name), _type(node), "required" if name in required else _default(node), about[name]
 

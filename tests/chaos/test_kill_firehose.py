@@ -36,9 +36,12 @@ heartbeat_interval_secs = 0.5
 max_range_blocks = 3
 """
 
+# Cursors that are not behind the last block of a segment of each table of the dataset.
 _AHEAD = """
-SELECT c.end_block FROM source_cursors c LEFT JOIN files f ON f.end_block = c.end_block AND f.end_hash = c.end_hash
-GROUP BY c.job_id, c.end_block HAVING count(f.id) <> %s
+SELECT c.end_block FROM source_cursors c
+WHERE (SELECT count(*) FROM files f JOIN physical_tables t ON t.active_revision_id = f.revision_id
+       WHERE t.dataset_name = 'killed' AND f.end_block = c.end_block AND f.end_hash = c.end_hash) <> %(tables)s
+  AND c.job_id = (SELECT max(id) FROM jobs)
 """
 
 
@@ -71,6 +74,8 @@ def test_the_same_blocks_through_both_sources_are_the_same_rows(
         jobs = [extract(cluster, "evm-rpc", rpc, "rpc", LAST), extract(cluster, "firehose", firehose, "firehose", LAST)]
         for job_id in jobs:
             wait_for_completion(cluster, job_id)
+    verified = cluster.ampctl("verify", "chaos/firehose@1.0.0", "--json")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     assert worker.end() == 0
     by_rpc, by_firehose = (lake_of(cluster, shared_database_url, f"chaos/{name}") for name in ("rpc", "firehose"))
     for name in TABLES:
@@ -104,7 +109,7 @@ class Watched:
 
     def assert_cursors_behind_data(self) -> None:
         with psycopg.connect(self._url) as connection:
-            assert connection.execute(_AHEAD, [len(FIREHOSE_TABLES)]).fetchall() == []
+            assert connection.execute(_AHEAD, {"tables": len(FIREHOSE_TABLES)}).fetchall() == []
 
     @contextmanager
     def commit_held_up(self) -> Iterator[None]:

@@ -391,6 +391,7 @@ class RangeStore:
         if last.cursor is not None:
             parameters = {
                 "job_id": lease.job_id,
+                "revision_id": _revision_ids(segments)[0],
                 "start_block": segments[0].segment.start_block,
                 "end_block": last.segment.end_block,
                 "end_hash": last.segment.end_hash,
