@@ -78,6 +78,14 @@ bench-api: $(STAMPS)/dev ## 100 clients that watch 100,000 jobs and 100,000 file
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py
 
+.PHONY: proto
+proto: $(STAMPS)/dev ## Compile the .proto files again
+	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src src/ampd/firehose_wire/*.proto
+
+.PHONY: bench-firehose
+bench-firehose: $(STAMPS)/dev ## Firehose blocks decoded, and extracted end to end; one line of JSON at the end
+	$(BIN)/python benchmarks/firehose.py $(BENCH_ARGS)
+
 .PHONY: docs
 docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
 	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json

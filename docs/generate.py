@@ -26,7 +26,7 @@ from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF
 from ampd.chain import tables
 from ampd.cli.ampctl import app as ampctl
 from ampd.cli.ampd import app as ampd
-from ampd.datasets.provider_config import EvmRpcProviderConfig
+from ampd.datasets.provider_config import CONFIG_OF_KIND
 from ampd.errors import ErrorCode
 from ampd.jobs.states import ACTIVE_STATES, TERMINAL_STATES, TRANSITIONS, JobState, Transition
 from ampd.telemetry.logs import LEVELS
@@ -100,11 +100,11 @@ def tables_page() -> str:
     """Return the page of the lake's tables."""
     said = inspect.cleandoc(tables.__doc__ or "").partition("Conventions:")[2].strip()
     conventions = re.sub(r"``(.+?)``", r"`\1`", said)
-    about = meanings("tables", tables.TABLES)
+    about = meanings("tables", tables.FIREHOSE_TABLES)
     text = f"# Tables\n\n{NOTE}\nThe columns of an EVM dataset. A manifest may take some of the tables only.\n\n"
     text += f"Rules that hold everywhere:\n\n{conventions}\n"
     used: set[tuple[str, str]] = set()
-    for name, schema in tables.TABLES.items():
+    for name, schema in tables.FIREHOSE_TABLES.items():
         order = ", ".join(map(code, tables.SORT_COLUMNS[name]))
         text += f"\n## {name}\n\n{about[name]} Rows of a file ascend by {order}.\n\n"
         text += table(("column", "Arrow type", "null", "meaning"), _columns(name, schema, used))
@@ -185,7 +185,9 @@ def configuration_page() -> str:
         "One TOML file per provider, `<name>.toml` in `providers_dir`; `ampctl provider register` writes it. "
         "`${VARIABLE}` in a text is replaced by the environment of the process that uses the provider.\n\n"
     )
-    text += table(("key", "type", "default", "meaning"), _provider_rows())
+    for kind in CONFIG_OF_KIND:
+        text += f"Of kind `{kind}`:\n\n" + table(("key", "type", "default", "meaning"), _provider_rows(kind)) + "\n"
+    text = text.removesuffix("\n")
     text += "\n## Other environment variables\n\n" + table(("variable", "meaning"), _environment_rows())
     text += "\n## Names of the reference system\n\nOld names that still work: "
     text += ", ".join(f"`{old}` for `{'.'.join(new)}`" for old, new in config.OLD_NAMES.items())
@@ -206,10 +208,10 @@ def _config_rows() -> Iterator[Sequence[str]]:
         yield code(dotted), _type(node), default, about[dotted], code(config.ENV_PREFIX + "__".join(key).upper())
 
 
-def _provider_rows() -> Iterator[Sequence[str]]:
-    properties = _properties(EvmRpcProviderConfig)
-    about = meanings("provider", properties)
-    required = EvmRpcProviderConfig.model_json_schema()["required"]
+def _provider_rows(kind: str) -> Iterator[Sequence[str]]:
+    properties = _properties(CONFIG_OF_KIND[kind])
+    about = meanings(f"provider-{kind}", properties)
+    required = CONFIG_OF_KIND[kind].model_json_schema()["required"]
     for name, node in properties.items():
         yield code(name), _type(node), "required" if name in required else _default(node), about[name]
 

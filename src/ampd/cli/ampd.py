@@ -245,6 +245,34 @@ def replay_node(
     )
 
 
+@app.command(name="replay-firehose", show=False)
+def replay_firehose(
+    *,
+    blocks: Path,
+    host: str = "127.0.0.1",
+    port: int = 13042,
+    length: int | None = None,
+    gzip: bool = False,
+    latency: float = 0.0,
+) -> None:
+    """Serve recorded blocks as a Firehose server (for demos, tests and benchmarks).
+
+    Parameters
+    ----------
+    blocks
+        Folder of recorded blocks (`*.dbin.zst`).
+    port
+        Port to listen on; 0 takes any free one.
+    length
+        Repeat the recorded blocks into a chain of this many.
+    latency
+        Seconds to wait before each block.
+    """
+    from ampd.replay_node.firehose import run_replay_firehose
+
+    run_replay_firehose(blocks=blocks, host=host, port=port, length=length, gzip=gzip, latency_seconds=latency)
+
+
 def _load(config: Path | None) -> Config:
     from ampd.config import load_config
 
