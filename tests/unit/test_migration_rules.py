@@ -26,6 +26,9 @@ FIRST_RELEASE = frozenset(
         "0009_job_kinds",
         "0010_tokens",
         "0011_lake_restores",
+        "0013_counted_jobs",
+        "0014_source_cursors",
+        "0015_worker_events",
     }
 )
 
