@@ -56,6 +56,7 @@ EXCUSES: list[Excuse] = [
     Refusal("each kind has a model of its own, some in other packages", "INVALID_JOB_INPUT", operations="create_job"),
     Refusal("which jobs there are", "DEPENDENCY_NOT_FOUND", operations="deploy_dataset|create_job"),
     Refusal("which datasets there are", _BODIES, "^depends_on: ", "deploy_dataset|create_job"),
+    Refusal("which version is the latest", "CANNOT_DELETE_LATEST_VERSION", operations="delete_version"),
     # What depends on another field.
     Refusal("which fields go together; cron; names of time zones", "INVALID_SCHEDULE"),
     Refusal(
