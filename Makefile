@@ -75,6 +75,10 @@ docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
 	$(BIN)/python -m ampd.admin_api.openapi > docs/reference/openapi.json
 	$(BIN)/python docs/generate.py
 
+.PHONY: proto
+proto: $(STAMPS)/dev ## Write again the modules that follow from .proto files
+	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/ampd/worker_events/worker_events.proto
+
 .PHONY: lock
 lock: $(STAMPS)/bootstrap ## Resolve the dependencies of pyproject.toml again
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
