@@ -44,7 +44,7 @@ class BrokerSettings:
             "compression.type": "gzip",
             "acks": "all",
             "max.in.flight.requests.per.connection": 1,
-            # The client itself gives nothing up and leaves nothing out: that is decided here, for all of them.
+            # Then the client gives an event up. What becomes of it, and of those behind it, is decided here.
             "message.timeout.ms": round(SEND_SECONDS * 1000),
             "socket.connection.setup.timeout.ms": 5000,
             "reconnect.backoff.max.ms": 2000,
@@ -148,16 +148,11 @@ class Broker:
 
     async def close(self) -> None:
         """Forget what the client still has: none of it counts as sent."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.purge()
-            # Its end waits for its threads.
-            await asyncio.to_thread(_drop, [producer])
-            del producer
-
-
-def _drop(producers: list[Producer]) -> None:
-    producers.pop().flush(0)
+        if self._producer is not None:
+            self._producer.purge()
+            # Its end, with its last reference, waits for its threads.
+            producers, self._producer = [self._producer], None
+            await asyncio.to_thread(producers.clear)
 
 
 class _Wave:
