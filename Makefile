@@ -66,6 +66,10 @@ bench-jobs: $(STAMPS)/dev ## No-op jobs against procrastinate, and latencies; on
 bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one line of JSON at the end
 	$(BIN)/python benchmarks/timetable.py $(BENCH_ARGS)
 
+.PHONY: bench-events
+bench-events: $(STAMPS)/dev ## Jobs with a dead Kafka broker beside jobs without events; one line of JSON at the end
+	$(BIN)/python benchmarks/events.py $(BENCH_ARGS)
+
 .PHONY: bench-verify
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py
