@@ -10,6 +10,7 @@ from ampd.admin_api.authentication import is_still_open
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.event_models import EventStreamParameters, WorkerEventBody
 from ampd.admin_api.event_streams import EventStreamResponse
+from ampd.admin_api.models import ErrorBody
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
@@ -18,8 +19,19 @@ router = APIRouter(prefix="/events", tags=["events"])
 
 LastEventId = Annotated[str | None, Header(max_length=64, description="where a reader that comes back goes on")]
 
+_ERRORS = error_responses(
+    ErrorCode.INVALID_QUERY_PARAMETERS,
+    ErrorCode.EVENT_NOT_FOUND,
+    ErrorCode.EVENTS_DISABLED,
+    ErrorCode.EVENTS_EXPIRED,
+    ErrorCode.TOO_MANY_STREAMS,
+    ErrorCode.METADATA_DB_UNREACHABLE,
+)
+_ERROR_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
+# Errors are JSON here too, whatever the media type of the stream.
 _TOLD: dict[int | str, dict[str, Any]] = {
-    200: {"model": WorkerEventBody, "description": "Server-sent events; the data of each is this JSON"}
+    200: {"model": WorkerEventBody, "description": "Server-sent events; the data of each is this JSON"},
+    **{status: {"description": answer["description"], "content": _ERROR_CONTENT} for status, answer in _ERRORS.items()},
 }
 
 
@@ -29,15 +41,7 @@ _TOLD: dict[int | str, dict[str, Any]] = {
     dependencies=[VIEWER],
     status_code=200,
     response_class=EventStreamResponse,
-    responses=_TOLD
-    | error_responses(
-        ErrorCode.INVALID_QUERY_PARAMETERS,
-        ErrorCode.EVENT_NOT_FOUND,
-        ErrorCode.EVENTS_DISABLED,
-        ErrorCode.EVENTS_EXPIRED,
-        ErrorCode.TOO_MANY_STREAMS,
-        ErrorCode.METADATA_DB_UNREACHABLE,
-    ),
+    responses=_TOLD,
 )
 async def stream_events(
     query: EventStreamParameters,
