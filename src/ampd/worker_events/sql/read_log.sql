@@ -1,5 +1,7 @@
 -- Events of a stretch of the log that somebody asks for and sees, in order.
-SELECT * FROM worker_events
+SELECT id, event_id, event_type, created_at, worker_id, job_id, dataset_namespace, dataset_name, manifest_hash, table_name, start_block,
+       current_block, end_block, files_count, total_size_bytes, duration_ms, error_message, error_type
+FROM worker_events
 WHERE id > %(after_id)s AND id <= %(last_id)s
   AND (%(visible)s::text[] IS NULL OR dataset_namespace = ANY (%(visible)s::text[]))
   AND (%(event_types)s::text[] IS NULL OR event_type = ANY (%(event_types)s::text[]))
