@@ -50,7 +50,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
     db = await open_metadata_db(config)
-    # The loops have connections of their own: whatever holds up the Admin API, workers that die are noticed.
+    # The loops have connections of their own: requests may hold all others for as long as a table is locked.
     of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS)
     notifier = Notifier(of_loops)
     try:
