@@ -63,7 +63,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     lease_seconds = config.worker.lease_secs
     process = f"controller {socket.gethostname()}:{os.getpid()}"
     db = await open_metadata_db(config, process=process)
-    # The loops have connections of their own: whatever holds up the Admin API, workers that die are noticed.
+    # The loops have connections of their own: requests may hold all others for as long as a table is locked.
     of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=process)
     notifier = Notifier(of_loops)
     try:
