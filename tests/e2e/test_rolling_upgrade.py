@@ -5,14 +5,17 @@ it takes away what the present version needed. No job fails, no block comes twic
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+import yaml
 
 import ampd
 from ampd.chain.tables import TABLES
@@ -23,6 +26,7 @@ from support.migration_rules import faults_in
 from support.next_version import MIGRATIONS, PACKAGE, VERSION, NextVersion
 from support.nodes import FIRST_BLOCK
 
+COMPOSE = Path(__file__).parents[2] / "examples" / "deploy" / "compose"
 DATASET = "ethereum/slow"
 PRE, INDEX, POST = "9001_reported_at", "9002_index", "9003_no_updated_at"
 MIGRATIONS_TO_COME = {
@@ -221,6 +225,16 @@ def test_a_cluster_is_upgraded_while_it_works(rolling: Rolling, database_url: st
         row = connection.execute("SELECT reported_at IS NOT NULL FROM job_progress").fetchone()
         assert row == (True,), "the next version reports progress in its own way"
     assert_exactly_once(rolling, database_url, job_id)
+
+
+def test_the_health_check_of_the_containers_asks_what_a_controller_answers(cluster: Cluster) -> None:
+    document = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))
+    _, program, *arguments = document["services"]["controller-1"]["healthcheck"]["test"]
+    assert program == "python"
+    command = [sys.executable, *(argument.replace(":1610", f":{cluster.port}") for argument in arguments)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 1
+    cluster.start_controller()
+    assert subprocess.run(command, check=False).returncode == 0
 
 
 @pytest.mark.long
