@@ -99,7 +99,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                 in_flight=config.webhooks.max_in_flight,
                 log_days=config.webhooks.log_days,
             ),
-            run_worker_events(db, _event_settings(config)),
+            run_worker_events(of_loops, _event_settings(config)),
         )
     finally:
         await of_loops.close()
