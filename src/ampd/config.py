@@ -34,11 +34,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from ampd.config_values import (
     checked_absolute_path,
+    checked_address,
     checked_database_url,
     checked_directory,
     checked_endpoint,
     checked_networks,
     checked_origins,
+    checked_trace_url,
     no_boolean,
     split_texts,
 )
@@ -64,7 +66,8 @@ IGNORED_KEYS = (
     "metadata_db.min_connections",
     "metadata_db.max_lifetime_secs",
     "metadata_db.idle_timeout_secs",
-    "opentelemetry.*",
+    "opentelemetry.metrics_url",
+    "opentelemetry.metrics_export_interval_secs",
     "worker_events.*",
     "writer.bloom_filters",
     "writer.cache_size_mb",
@@ -112,22 +115,6 @@ def parse_compression(text: str) -> Compression:
             else f"must be {codec} alone: it has no levels"
         )
     return Compression(codec, int(level))
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split ``host:port`` (``[::1]:1610`` for IPv6) into its parts; port 0 means any free port.
-
-    :raises ValueError: with what is expected.
-    """
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]/@]+):(\d{1,5})", address)
-    if match is None or int(match[2]) > 65535:
-        raise ValueError("must be host:port, for example 127.0.0.1:1610 or [::1]:1610")
-    return match[1].strip("[]"), int(match[2])
-
-
-def _address(text: str) -> str:
-    split_address(text)
-    return text
 
 
 def _compression(text: str) -> str:
@@ -182,6 +169,7 @@ class WorkerConfig(_Section):
     slots: Count = 4
     drain_timeout_secs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     stop_timeout_secs: Seconds = 60.0
+    metrics_addr: Annotated[str, AfterValidator(checked_address)] | None = None
 
     @model_validator(mode="after")
     def _one_lost_beat_is_no_death(self) -> Self:
@@ -237,6 +225,13 @@ class WebhooksConfig(_Section):
     log_days: Days = 30.0
 
 
+class OpenTelemetryConfig(_Section):
+    """Where traces go, and which share of them."""
+
+    trace_url: Annotated[str, AfterValidator(checked_trace_url)] | None = None
+    trace_ratio: Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
+
+
 class HttpJobsConfig(_Section):
     """Where jobs of kind ``http`` may go beside the public internet."""
 
@@ -259,7 +254,7 @@ class Config(BaseSettings):
     providers_dir: Directory
     manifests_dir: Directory
     metadata_db: MetadataDbConfig = MetadataDbConfig()
-    admin_api_addr: Annotated[str, AfterValidator(_address)] = "127.0.0.1:1610"
+    admin_api_addr: Annotated[str, AfterValidator(checked_address)] = "127.0.0.1:1610"
     admin_api: AdminApiConfig = AdminApiConfig()
     poll_interval_secs: Seconds = 1.0
     worker: WorkerConfig = WorkerConfig()
@@ -268,6 +263,7 @@ class Config(BaseSettings):
     retention: RetentionConfig = RetentionConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     http_jobs: HttpJobsConfig = HttpJobsConfig()
+    opentelemetry: OpenTelemetryConfig = OpenTelemetryConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())

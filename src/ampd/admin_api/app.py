@@ -13,6 +13,7 @@ from ampd.admin_api.authentication import Authentication, RequestPace
 from ampd.admin_api.errors import error_responses, install_error_handlers
 from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
+from ampd.admin_api.request_meter import RequestMeter
 from ampd.admin_api.routes import (
     datasets,
     files,
@@ -21,6 +22,7 @@ from ampd.admin_api.routes import (
     job_operations,
     jobs,
     manifests,
+    metrics,
     providers,
     restores,
     revisions,
@@ -76,6 +78,7 @@ def _guard(app: FastAPI, gate: Gate) -> None:
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["X-Request-Id", "X-Deleted-Count", "Retry-After"],
         )
+    app.add_middleware(RequestMeter)
 
 
 def specification(version: str) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, job_creation, job_operations, jobs, timetable, workers)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol, cast, runtime_checkable
 from fastapi import Depends, Request
 
 from ampd.access import Access, AccessStore
+from ampd.admin_api.cluster_figures import ClusterFigures
 from ampd.admin_api.rules import access_under_rule
 from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
@@ -45,6 +46,7 @@ class Services:
     kinds: Mapping[str, InputKind]
     webhooks: WebhookStore
     access: AccessStore
+    figures: ClusterFigures
     version: str
     actor: str = ACTOR
     namespaces: tuple[str, ...] | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from socket import gethostname
 
 import structlog
 
 from ampd.access import AccessStore
 from ampd.admin_api import (
+    ClusterFigures,
     ConnectionLimits,
     Gate,
     Listening,
@@ -18,10 +20,11 @@ from ampd.admin_api import (
     is_loopback,
     serve_admin_api,
 )
-from ampd.config import Config, split_address
+from ampd.config import Config
+from ampd.config_values import split_address
 from ampd.controller import run_placement, run_rescue, run_retention, run_timetable, run_webhooks
 from ampd.daemons.build_info import build_info
-from ampd.daemons.lifecycle import first_to_end, open_metadata_db, warn_of_ignored_keys
+from ampd.daemons.lifecycle import first_to_end, open_metadata_db, traced, warn_of_ignored_keys
 from ampd.daemons.stores import open_store
 from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
@@ -44,36 +47,38 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     lease_seconds = config.worker.lease_secs
     db = await open_metadata_db(config)
     notifier = Notifier(db)
+    tracing = traced(config, "controller", f"{gethostname()}:{port}")
     try:
         services = _services(config, db, notifier)
         # Where others reach it a token stays needed, whatever becomes of the metadata database.
         gate = _gate(config, requires_token=not insecure and not is_loopback(host))
         listening = _listening(config, guarded=await services.access.has_tokens())
         _warn_of_plain_http(host, listening)
-        await first_to_end(
-            serve_admin_api(
-                create_app(services, gate),
-                host=host,
-                port=port,
-                started=lambda bound_host, bound_port: _log.info(
-                    "controller.started",
-                    admin_api=f"{'https' if listening.tls else 'http'}://{bound_host}:{bound_port}",
+        with tracing:
+            await first_to_end(
+                serve_admin_api(
+                    create_app(services, gate),
+                    host=host,
+                    port=port,
+                    started=lambda bound_host, bound_port: _log.info(
+                        "controller.started",
+                        admin_api=f"{'https' if listening.tls else 'http'}://{bound_host}:{bound_port}",
+                    ),
+                    stop=stop,
+                    insecure=insecure,
+                    listening=listening,
                 ),
-                stop=stop,
-                insecure=insecure,
-                listening=listening,
-            ),
-            run_placement(db, notifier, lease_seconds=lease_seconds),
-            run_rescue(db, notifier, lease_seconds=lease_seconds),
-            run_timetable(db, notifier, stop_seconds=config.worker.stop_timeout_secs),
-            run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
-            run_webhooks(
-                db,
-                AddressRules.of(config.webhooks.allowed_networks),
-                in_flight=config.webhooks.max_in_flight,
-                log_days=config.webhooks.log_days,
-            ),
-        )
+                run_placement(db, notifier, lease_seconds=lease_seconds),
+                run_rescue(db, notifier, lease_seconds=lease_seconds),
+                run_timetable(db, notifier, stop_seconds=config.worker.stop_timeout_secs),
+                run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
+                run_webhooks(
+                    db,
+                    AddressRules.of(config.webhooks.allowed_networks),
+                    in_flight=config.webhooks.max_in_flight,
+                    log_days=config.webhooks.log_days,
+                ),
+            )
     finally:
         await db.close()
 
@@ -114,5 +119,6 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         kinds={HTTP.name: HTTP, **discover().kinds},
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
         access=AccessStore(db),
+        figures=ClusterFigures(db, lease_seconds=worker.lease_secs),
         version=build_info()["version"],
     )

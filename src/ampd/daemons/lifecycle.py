@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from ampd.config import Config
+from ampd.daemons.build_info import build_info
 from ampd.metadata_db import MetadataDb, migrate, require_migrated
 from ampd.tasks import cancel_all
+from ampd.telemetry.traces import begin_traces, end_traces
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +80,22 @@ async def open_metadata_db(config: Config) -> MetadataDb:
     db = MetadataDb(url, max_connections=config.metadata_db.pool_size)
     await db.open()
     return db
+
+
+@contextmanager
+def traced(config: Config, component: str, instance: str) -> Iterator[None]:
+    """Send traces of this process where the configuration says, if it does, until the block ends."""
+    given = config.opentelemetry
+    if given.trace_url is None:
+        yield
+        return
+    version = build_info()["version"]
+    begin_traces(given.trace_url, ratio=given.trace_ratio, component=component, instance=instance, version=version)
+    _log.info("traces.begun", collector=given.trace_url, ratio=given.trace_ratio)
+    try:
+        yield
+    finally:
+        end_traces()
 
 
 async def first_to_end(*loops: Awaitable[None]) -> None:

@@ -91,11 +91,15 @@ class StoredSegment:
 
 @dataclass(frozen=True)
 class OpenPlan:
-    """A running job that has a free range; ``worker_selector`` says which workers may help."""
+    """A running job that has a free range; ``worker_selector`` says which workers may help. ``attempt`` is the one of
+    this execution, counted from 1, that its own worker is at.
+    """
 
     job_id: int
     input: dict[str, Any]
     worker_selector: str | None
+    execution_number: int
+    attempt: int
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
 from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
@@ -14,6 +15,7 @@ from ampd.extraction.head import Head
 from ampd.extraction.plan import ExtractionInput
 from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockSource
+from ampd.telemetry.extraction_metrics import DatasetMeter, meter_of
 
 OpenSource = Callable[[Sequence[Provider], str, Executor], BlockSource]
 
@@ -68,11 +70,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a job writes: revisions of tables, by the tables' names, with blocks of a network."""
+    """Where a job writes: revisions of tables, by the tables' names, with blocks of a network. ``meter`` counts it."""
 
     job_id: int
     network: str
     revisions: Mapping[str, Revision]
+    meter: DatasetMeter
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,12 @@ class Extraction:
     head: Head
     revisions: dict[str, Revision]
 
+    @cached_property
+    def meter(self) -> DatasetMeter:
+        """Counts what becomes of its blocks."""
+        return meter_of(self.wanted.namespace, self.wanted.name)
+
     @property
     def target(self) -> Target:
         """Where its blocks go."""
-        return Target(self.job_id, self.manifest.network, self.revisions)
+        return Target(self.job_id, self.manifest.network, self.revisions, self.meter)
