@@ -32,12 +32,15 @@ class TableFigures:
     end_block: int | None
     latest_block: int | None
     front_timestamp: int | None
+    is_wanted: bool
 
     @property
     def lag(self) -> int | None:
-        """How many blocks are missing up to the one that is to be reached and can be; None when nobody knows it."""
+        """How many blocks are missing up to the one that is to be reached and can be; None when nobody knows it, or
+        nobody wants it at the moment: the job was stopped, is paused, or waits for its next time.
+        """
         known = [block for block in (self.end_block, self.latest_block) if block is not None]
-        if not known:
+        if not known or not self.is_wanted:
             return None
         front = self.start_block - 1 if self.current_block is None else self.current_block
         return max(0, min(known) - front)

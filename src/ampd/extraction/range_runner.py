@@ -19,7 +19,7 @@ from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.segment_writer import SegmentWriter
 from ampd.sources.blocks import BlockBatch
 from ampd.tasks import cancel_all
-from ampd.telemetry.traces import LongSpan
+from ampd.telemetry.traces import LongSpan, here
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +63,7 @@ class RangeRunner:
         self._lease_is_valid = lease_is_valid
         self._open: list[_Reading] = []
         self._changes = 0
+        self._traced_in = here()
         self._finishing: asyncio.Task[None] | None = None
 
     async def run(self, acquire: Acquire, first: RangeLease | None = None) -> None:
@@ -91,6 +92,7 @@ class RangeRunner:
     def _begin(self, lease: RangeLease) -> _Reading:
         place = LongSpan(
             "range",
+            self._traced_in,
             job_id=lease.job_id,
             range_id=lease.id,
             epoch=lease.epoch,

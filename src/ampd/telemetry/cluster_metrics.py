@@ -49,7 +49,7 @@ FRONT_TIME: Final = GaugeFamily(
 LAG: Final = GaugeFamily(
     "ampd_cluster_table_lag_blocks",
     "Blocks from there to the one that the job is to reach: its end block, or the head of the chain when that is lower "
-    "or there is no end block.",
+    "or there is no end block. Absent while its job is stopped, paused, or waits for its next time.",
     _OF_TABLE,
 )
 ROWS: Final = GaugeFamily("ampd_cluster_table_rows", "Rows of these blocks.", _OF_TABLE)

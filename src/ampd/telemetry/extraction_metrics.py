@@ -27,7 +27,9 @@ _BYTES: Final = counter("bytes_written_total", "Bytes of these files, as they ar
 _PUTS: Final = counter("write_calls_total", "Files put into the store, also those that never came to count.", _OF_TABLE)
 _BLOCKS: Final = counter("ampd_blocks_committed_total", "Blocks committed by this process.", _OF_DATASET)
 _COMMITS: Final = counter("ampd_commits_total", "Segments (of all tables) committed by this process.", _OF_DATASET)
-_LATEST: Final = gauge("latest_block_number", "Highest block that this process has committed.", _OF_DATASET)
+_LATEST: Final = gauge(
+    "latest_block_number", "Last block of the segment that this process committed last.", _OF_DATASET
+)
 _TIMESTAMP: Final = gauge(
     "latest_segment_timestamp", "Time of that block, in Unix seconds, as the chain says.", _OF_DATASET
 )

@@ -13,7 +13,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind, format_span_id, format_trace_id, get_current_span, use_span
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    use_span,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _EXPORT_SECONDS: Final = 5.0
@@ -38,10 +47,13 @@ class Exporting:
         """Begin a span inside of the current one."""
         return self._tracer.start_span(name, attributes=_given(attributes))
 
-    def start_root(self, name: str, attributes: Mapping[str, Any]) -> Span:
-        """Begin a trace that names the current one."""
-        here = get_current_span().get_span_context()
-        links = [Link(here)] if here.is_valid else []
+    def here(self) -> SpanContext:
+        """Return the current span's context."""
+        return get_current_span().get_span_context()
+
+    def start_root(self, name: str, of: SpanContext | None, attributes: Mapping[str, Any]) -> Span:
+        """Begin a trace that names a span of another one."""
+        links = [Link(of)] if of is not None and of.is_valid else []
         return self._tracer.start_span(name, context=Context(), links=links, attributes=_given(attributes))
 
     def start_request(self, name: str, headers: Mapping[str, str]) -> Span:
@@ -55,7 +67,7 @@ class Exporting:
 
     def ids(self) -> dict[str, str]:
         """Return the ids of the current span in hexadecimal."""
-        here = get_current_span().get_span_context()
+        here = self.here()
         if not here.is_valid:
             return {}
         return {"trace_id": format_trace_id(here.trace_id), "span_id": format_span_id(here.span_id)}

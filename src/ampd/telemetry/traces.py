@@ -57,13 +57,18 @@ def request_span(name: str, headers: Mapping[str, str]) -> AbstractContextManage
     return _current(_exporting.start_request(name, headers))
 
 
+def here() -> Any:
+    """Return what is being traced now, for a :class:`LongSpan` to name."""
+    return None if _exporting is None else _exporting.here()
+
+
 class LongSpan:
-    """Work that several tasks do parts of. It is a trace of its own, which names the one that it was begun in: the
-    attempt of a job may last for months.
+    """Work that several tasks do parts of. It is a trace of its own, which names what it belongs to (:func:`here`): the
+    attempt of a job may last for months, and is told when it ends.
     """
 
-    def __init__(self, name: str, **attributes: Any) -> None:
-        self._span: Any = None if _exporting is None else _exporting.start_root(name, attributes)
+    def __init__(self, name: str, of: Any, **attributes: Any) -> None:
+        self._span: Any = None if _exporting is None else _exporting.start_root(name, of, attributes)
 
     def part(self) -> AbstractContextManager[Any]:
         """Return a block whose spans are parts of this one."""

@@ -6,6 +6,8 @@ SELECT t.dataset_namespace, t.dataset_name, t.manifest_hash, t.table_name, front
        (p.data ->> 'end_block')::bigint AS end_block, (p.data ->> 'latest_block')::bigint AS latest_block,
        (SELECT (f.metadata -> 'ranges' -> -1 ->> 'timestamp')::bigint FROM files f
         WHERE f.revision_id = r.id AND f.start_block <= front.end_block ORDER BY f.start_block DESC LIMIT 1) AS front_timestamp,
+       -- Whether somebody wants the missing blocks: not those of a job that was stopped or set aside, or whose time has not come.
+       coalesce(j.state NOT IN ('STOPPED', 'PAUSED') AND NOT (j.rests AND j.state = 'SCHEDULED'), false) AS is_wanted,
        count(*) OVER () AS tables
 FROM physical_tables t
 JOIN table_revisions r ON r.id = t.active_revision_id
