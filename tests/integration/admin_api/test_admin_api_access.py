@@ -24,6 +24,7 @@ NOT_LIMITED = {
     "timetables": "asked only about a job that was found before",
     "kinds": "no store",
     "access": "operations on tokens are for tokens that see everything",
+    "figures": "metrics are for tokens that see everything",
     "version": "no store",
     "actor": "no store",
     "namespaces": "no store",

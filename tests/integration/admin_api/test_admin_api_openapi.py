@@ -21,6 +21,7 @@ from ampd.admin_api.openapi import specification_text
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
     "/healthz": {"get"},
+    "/metrics": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
     "/jobs/cancel": {"post"},
