@@ -39,9 +39,9 @@ async def test_no_more_ranges_are_read_at_once_than_the_job_allows_but_for_one_t
     ranges.worker("helper")
     await ranges.plan((0, 9), (10, 19), (20, 29), parallelism=1)
     first = await ranges.take()
-    assert await ranges.store.open_plans() == []
+    assert await ranges.store.open_plans(ranges.workers["helper"]) == []
     assert await ranges.store.lease_next(ranges.job_id, ranges.workers["helper"]) is None
-    assert len(await ranges.store.open_plans(closing=first)) == 1
+    assert len(await ranges.store.open_plans(ranges.workers["helper"], closing=first)) == 1
     second = await ranges.take(closing=first)
     assert second.start_block == 10
     assert await ranges.store.lease_next(ranges.job_id, ranges.workers["helper"]) is None
@@ -91,7 +91,7 @@ async def test_who_has_a_range_of_a_job_whose_pause_its_holder_did_not_end_commi
     assert (held.stops, held.is_over) == (True, False)
     await ranges.commit(lease, segment(0, 9))
     assert await ranges.counting() == [(0, 9)]
-    assert await ranges.store.open_plans() == []
+    assert await ranges.store.open_plans(ranges.workers["helper"]) == []
     assert await ranges.store.lease_next(ranges.job_id, ranges.workers["helper"]) is None
 
 

@@ -155,6 +155,19 @@ class Tip:
         stop = asyncio.Event()
         self._running.append((asyncio.create_task(node.run(stop)), stop))
 
+    async def register_idle_worker(self, name: str) -> None:
+        """Add a worker that lives and has free slots, and never does anything."""
+        worker = {"name": name, "incarnation": uuid4()}
+        await self.db.execute(
+            "INSERT INTO workers (node_id, incarnation, info, slots) VALUES (%(name)s, %(incarnation)s, '{}', 4)",
+            worker,
+        )
+        await self.db.execute(
+            "INSERT INTO worker_heartbeats (node_id, incarnation, heartbeat_at)"
+            " VALUES (%(name)s, %(incarnation)s, now() + interval '1 hour')",
+            worker,
+        )
+
     async def deploy(
         self,
         *,

@@ -91,13 +91,15 @@ class StoredSegment:
 
 @dataclass(frozen=True)
 class OpenPlan:
-    """A running job that has a free range; ``worker_selector`` says which workers may help. ``attempt`` is the one of
-    this execution, counted from 1, that its own worker is at.
+    """A running job that has a free range; ``worker_selector`` says which workers may help. ``less_busy`` are the
+    workers with a free slot that read fewer ranges of it than whoever asked. ``attempt`` is the one of this execution,
+    counted from 1, that its own worker is at.
     """
 
     job_id: int
     input: dict[str, Any]
     worker_selector: str | None
+    less_busy: list[str]
     execution_number: int
     attempt: int
 
@@ -218,9 +220,14 @@ class RangeStore:
 
     # --- leasing, by any worker
 
-    async def open_plans(self, *, closing: RangeLease | None = None) -> list[OpenPlan]:
+    async def open_plans(self, worker: WorkerIdentity, *, closing: RangeLease | None = None) -> list[OpenPlan]:
         """Return the running jobs that have a range to lease, those that come first first; see :meth:`lease_next`."""
-        rows = await self._db.fetch_all(sql("data_store", "list_open_plans"), {"closing_id": closing and closing.id})
+        parameters = {
+            "closing_id": closing and closing.id,
+            "incarnation": worker.incarnation,
+            "lease_seconds": self._lease_seconds,
+        }
+        rows = await self._db.fetch_all(sql("data_store", "list_open_plans"), parameters)
         return [OpenPlan(**row) for row in rows]
 
     async def lease_next(

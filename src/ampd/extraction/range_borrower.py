@@ -12,6 +12,7 @@ import structlog
 
 from ampd.data_store import OpenPlan, RangeLease
 from ampd.errors import AmpError
+from ampd.extraction.courtesy import Courtesy
 from ampd.extraction.held_ranges import HeldRanges, Holder
 from ampd.extraction.open_extractions import OpenExtractions
 from ampd.extraction.parts import Parts
@@ -69,16 +70,18 @@ class _Rest:
 
 class RangeBorrower:
     """The :class:`ampd.worker.Companion` that leases, for each free slot, the lowest free range of the job that comes
-    first, and goes on with that job for as long as it does.
+    first, and goes on with that job for as long as it does. A range of a job of which another worker that is free has
+    fewer is left to that for a while: a worker that comes later gets its share.
     """
 
     def __init__(self, parts: Parts, opened: OpenExtractions, held: HeldRanges, worker: WorkerIdentity) -> None:
         self._parts = parts
         self._opened = opened
         self._held = held
-        self._node_id = worker.node_id
+        self._worker = worker
         self._helps: list[_Help] = []
         self._rests: dict[int, _Rest] = {}
+        self._courtesy = Courtesy(_LOOK_SECONDS)
         self._wake = asyncio.Event()
 
     async def run(self, slots: Slots) -> None:
@@ -120,11 +123,19 @@ class RangeBorrower:
         range that may be read at once.
         """
         now = time.monotonic()
-        for plan in await self._parts.ranges.open_plans(closing=closing):
+        for plan in await self._parts.ranges.open_plans(self._worker, closing=closing):
             rest = self._rests.get(plan.job_id)
-            if matches(plan.worker_selector, self._node_id) and (rest is None or rest.until <= now):
+            may_help = matches(plan.worker_selector, self._worker.node_id) and (rest is None or rest.until <= now)
+            if may_help and not self._is_left(plan, now):
                 return plan
         return None
+
+    def _is_left(self, plan: OpenPlan, now: float) -> bool:
+        """Tell whether a range of the job is left to a worker that has fewer of them."""
+        if any(matches(plan.worker_selector, node_id) for node_id in plan.less_busy):
+            return self._courtesy.leaves(plan.job_id, now=now)
+        self._courtesy.forget(plan.job_id)
+        return False
 
     async def _begin(self, plan: OpenPlan, slots: Slots) -> bool:
         helping = _Help(plan.job_id)
