@@ -81,7 +81,10 @@ async def start_jobs(connection: Connection, leases: Sequence[Lease]) -> list[St
     moved = await apply_transitions(connection, Transition.START, changes)
     epochs = {row["id"]: row["lease_epoch"] for row in moved}
     by_id = {lease.job_id: lease for lease in leases if epochs.get(lease.job_id) == lease.lease_epoch}
-    loaded = await _load(connection, [row["id"] for row in moved])
+    if not moved:
+        return []
+    parameters = {"job_ids": [row["id"] for row in moved]}
+    loaded = await (await connection.execute(sql("jobs", "load_started_jobs"), parameters)).fetchall()
     return [
         StartedJob(by_id[row["id"]], row["kind"], row["input"], row["execution_number"], row["attempt"])
         for row in loaded
