@@ -29,12 +29,20 @@ from ampd.cli.ampd import app as ampd
 from ampd.datasets.provider_config import CONFIG_OF_KIND
 from ampd.errors import ErrorCode
 from ampd.jobs.states import ACTIVE_STATES, TERMINAL_STATES, TRANSITIONS, JobState, Transition
+from ampd.telemetry import cluster_metrics, extraction_metrics, job_metrics, node_metrics
 from ampd.telemetry.logs import LEVELS
+from ampd.telemetry.metrics import DECLARED, Declared
 
 DOCS: Final = Path(__file__).resolve().parent
 NOTE: Final = "<!-- Written by docs/generate.py from the code. Do not edit: run `make docs`. -->\n"
 SECTION: Final = re.compile(r"(<!-- begin: states[^\n]*-->\n).*?(<!-- end: states -->)", re.DOTALL)
 MEANINGS: Final = tomllib.loads((DOCS / "meanings.toml").read_text(encoding="utf-8"))
+METRICS: Final = {
+    "Jobs, workers and the Admin API": job_metrics,
+    "Extraction": extraction_metrics,
+    "Nodes": node_metrics,
+    "The cluster": cluster_metrics,
+}
 PROMISES: Final = DOCS.parent / "tests" / "promises.toml"
 
 
@@ -61,6 +69,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "configuration": configuration_page,
         "errors": errors_page,
         "promises": promises_page,
+        "metrics": metrics_page,
         "python-client": lambda: client_page(table, NOTE),
     }
     for name, page in written.items():
@@ -279,6 +288,32 @@ def _groups() -> Iterator[tuple[str, list[ErrorCode]]]:
     _head, *parts = re.split(r"^    # (.+)$", source, flags=re.MULTILINE)
     for title, body in zip(parts[::2], parts[1::2], strict=True):
         yield title, [ErrorCode[name] for name in re.findall(r"^    ([A-Z_]+) = ", body, flags=re.MULTILINE)]
+
+
+# Metrics
+
+
+def metrics_page() -> str:
+    """Return the page of the metrics."""
+    text = f"# Metrics\n\n{NOTE}\n" + inspect.cleandoc(
+        """
+        What workers and controllers tell Prometheus; [how to scrape them](../how-to/monitoring.md). A histogram `x`
+        has the samples `x_bucket`, `x_sum` and `x_count`. Every process also tells `process_cpu_seconds_total`,
+        `process_resident_memory_bytes`, `process_start_time_seconds`, `process_open_fds` and the like of itself. A
+        counter whose labels nobody has seen yet has no sample.
+        """
+    )
+    for title, module in METRICS.items():
+        said = re.sub(r"``(.+?)``", r"`\1`", inspect.cleandoc(module.__doc__ or ""))
+        mine = set(re.findall(r'"([a-z_]+)"', inspect.getsource(module)))
+        rows = (_metric_row(each) for each in DECLARED if each.name in mine)
+        text += f"\n\n## {title}\n\n{said}\n\n"
+        text += table(("metric", "kind", "labels", "meaning"), rows).rstrip()
+    return text + "\n"
+
+
+def _metric_row(each: Declared) -> Sequence[str]:
+    return code(each.name), each.kind, ", ".join(map(code, each.labels)), each.meaning
 
 
 # Promises and the tests that prove them

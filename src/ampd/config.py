@@ -39,9 +39,11 @@ from ampd.config_values import (
     Origins,
     Seconds,
     Section,
+    checked_address,
     checked_database_url,
     checked_directory,
     checked_endpoint,
+    checked_trace_url,
     no_boolean,
 )
 from ampd.config_worker_events import WorkerEventsConfig
@@ -67,7 +69,8 @@ IGNORED_KEYS = (
     "metadata_db.min_connections",
     "metadata_db.max_lifetime_secs",
     "metadata_db.idle_timeout_secs",
-    "opentelemetry.*",
+    "opentelemetry.metrics_url",
+    "opentelemetry.metrics_export_interval_secs",
     "writer.bloom_filters",
     "writer.cache_size_mb",
     "writer.max_row_group_mb",
@@ -120,22 +123,6 @@ def parse_compression(text: str) -> Compression:
     return Compression(codec, int(level))
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Split ``host:port`` (``[::1]:1610`` for IPv6) into its parts; port 0 means any free port.
-
-    :raises ValueError: with what is expected.
-    """
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]/@]+):(\d{1,5})", address)
-    if match is None or int(match[2]) > 65535:
-        raise ValueError("must be host:port, for example 127.0.0.1:1610 or [::1]:1610")
-    return match[1].strip("[]"), int(match[2])
-
-
-def _address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 def _compression(text: str) -> str:
     parse_compression(text)
     return text
@@ -178,6 +165,7 @@ class WorkerConfig(Section):
     slots: Count = 4
     drain_timeout_secs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     stop_timeout_secs: Seconds = 60.0
+    metrics_addr: Annotated[str, AfterValidator(checked_address)] | None = None
 
     @model_validator(mode="after")
     def _one_lost_beat_is_no_death(self) -> Self:
@@ -233,6 +221,13 @@ class WebhooksConfig(Section):
     log_days: Days = 30.0
 
 
+class OpenTelemetryConfig(Section):
+    """Where traces go, and which share of them."""
+
+    trace_url: Annotated[str, AfterValidator(checked_trace_url)] | None = None
+    trace_ratio: Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
+
+
 class HttpJobsConfig(Section):
     """Where jobs of kind ``http`` may go beside the public internet."""
 
@@ -255,7 +250,7 @@ class Config(BaseSettings):
     providers_dir: Directory
     manifests_dir: Directory
     metadata_db: MetadataDbConfig = MetadataDbConfig()
-    admin_api_addr: Annotated[str, AfterValidator(_address)] = "127.0.0.1:1610"
+    admin_api_addr: Annotated[str, AfterValidator(checked_address)] = "127.0.0.1:1610"
     admin_api: AdminApiConfig = AdminApiConfig()
     poll_interval_secs: Seconds = 1.0
     worker: WorkerConfig = WorkerConfig()
@@ -265,6 +260,7 @@ class Config(BaseSettings):
     webhooks: WebhooksConfig = WebhooksConfig()
     http_jobs: HttpJobsConfig = HttpJobsConfig()
     worker_events: WorkerEventsConfig = WorkerEventsConfig()
+    opentelemetry: OpenTelemetryConfig = OpenTelemetryConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())

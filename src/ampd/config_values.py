@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +33,26 @@ def checked_networks(texts: tuple[str, ...]) -> tuple[str, ...]:
                 "must be networks such as 127.0.0.0/8, fd00::/8 or 10.1.2.3/32, no host bits set"
             ) from None
     return texts
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split ``host:port`` (``[::1]:1610`` for IPv6) into its parts; port 0 means any free port.
+
+    :raises ValueError: with what is expected.
+    """
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]/@]+):(\d{1,5})", address)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("must be host:port, for example 127.0.0.1:1610 or [::1]:1610")
+    return match[1].strip("[]"), int(match[2])
+
+
+def checked_address(text: str) -> str:
+    """Return the value when it is an address.
+
+    :raises ValueError: with what is expected.
+    """
+    split_address(text)
+    return text
 
 
 def checked_absolute_path(text: str) -> str:
@@ -99,6 +120,19 @@ def checked_directory(text: str) -> str:
     if not text.strip():
         raise ValueError("must be a path or the URL of an object store, not empty")
     return text if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def checked_trace_url(text: str) -> str:
+    """Return the URL of a collector; without a path it gets that of the standard.
+
+    :raises ValueError: with what is expected.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be the URL of an OTLP/HTTP collector such as http://127.0.0.1:4318/v1/traces")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must hold no keys and no parameters; headers come from OTEL_EXPORTER_OTLP_HEADERS")
+    return f"{text.rstrip('/')}/v1/traces" if parts.path in {"", "/"} else text
 
 
 AbsolutePath = Annotated[str, AfterValidator(checked_absolute_path)]

@@ -16,6 +16,7 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.parts import Target
 from ampd.extraction.segment_files import SegmentFiles
 from ampd.metadata_db import MetadataDb
+from ampd.telemetry.extraction_metrics import meter_of
 from support.ranges import Ranges, running_extraction, segment
 
 
@@ -48,7 +49,9 @@ def files_of(ranges: Ranges, lake: LatePuts, lease_is_valid: Callable[[], bool] 
 
     leftovers = SimpleNamespace(disown=disown)
     parts: Any = SimpleNamespace(executor=ThreadPoolExecutor(1), lake=lake, leftovers=leftovers)
-    return SegmentFiles(parts, Target(ranges.job_id, "mainnet", ranges.revisions), lease_is_valid)
+    return SegmentFiles(
+        parts, Target(ranges.job_id, "mainnet", ranges.revisions, meter_of("set", "one")), lease_is_valid
+    )
 
 
 async def write_one(ranges: Ranges, files: SegmentFiles) -> tuple[dict[str, Any], asyncio.Task[Any]]:

@@ -16,8 +16,8 @@ from ampd.config import (
     Config,
     load_config,
     parse_compression,
-    split_address,
 )
+from ampd.config_values import split_address
 from ampd.errors import AmpError, ErrorCode
 
 URL = "postgresql://ampd:hush@db.example:5432/ampd"
@@ -243,7 +243,7 @@ def test_keys_of_the_reference_system_are_accepted_and_reported(write: Write, mo
     config = load_config(
         write(
             'flight_addr = "0.0.0.0:1602"\njsonl_addr = "0.0.0.0:1603"\nmax_mem_mb = 2000\nspill_location = []\n'
-            "[metadata_db]\nmin_connections = 2\n[opentelemetry]\ntrace_ratio = 1.0\n"
+            '[metadata_db]\nmin_connections = 2\n[opentelemetry]\nmetrics_url = "http://127.0.0.1"\n'
             '[writer]\ncompression = "snappy"\nbloom_filters = true\n[writer.compactor]\nactive = true\n'
         )
     )
@@ -254,7 +254,7 @@ def test_keys_of_the_reference_system_are_accepted_and_reported(write: Write, mo
         "max_mem_mb",
         "spill_location",
         "metadata_db.min_connections",
-        "opentelemetry.trace_ratio",
+        "opentelemetry.metrics_url",
         "writer.bloom_filters",
         "writer.compactor.active",
     }
@@ -319,6 +319,29 @@ def test_addresses_are_split_into_host_and_port() -> None:
     assert split_address("amp-1.internal:65535") == ("amp-1.internal", 65535)
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
+        ("https://otlp.example.com/tenant/v1/traces", "https://otlp.example.com/tenant/v1/traces"),
+    ],
+)
+def test_a_collector_without_a_path_is_meant_by_the_path_of_the_standard(write: Write, given: str, used: str) -> None:
+    assert load_config(write(f'[opentelemetry]\ntrace_url = "{given}"\n')).opentelemetry.trace_url == used
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://me:hush@otlp.example", "http://o/?key=hush"]
+)
+def test_a_collector_with_a_key_in_its_url_is_refused_and_the_key_not_shown(write: Write, url: str) -> None:
+    with pytest.raises(AmpError) as raised:
+        load_config(write(f'[opentelemetry]\ntrace_url = "{url}"\n'))
+    assert raised.value.code is ErrorCode.CONFIG_INVALID
+    assert "opentelemetry.trace_url" in raised.value.message
+    assert "hush" not in raised.value.message
+
+
 def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"url": URL, "auto_migrate": "false", "compression": "gzip", "admin_api_addr": "[::]:1"}
     words |= {"endpoint": "https://x", "path_style": "false", "allow_http": "true", "compaction": "false"}
@@ -328,6 +351,7 @@ def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) 
     }
     words |= {"tls_cert_file": "/tls.pem", "tls_key_file": "/tls.key", "tls_ca_file": "/ca.pem", "tls_enabled": "true"}
     words |= {"enabled": "true", "brokers": "kafka-1:9092,kafka-2:9092", "sasl_mechanism": "PLAIN"}
+    words |= {"metrics_addr": "127.0.0.1:9100", "trace_url": "http://127.0.0.1:4318/v1/traces", "trace_ratio": "0.5"}
     numbers = {"heartbeat_interval_secs": "3"}
     given: dict[tuple[str, ...], str] = {}
     for key in KEYS:

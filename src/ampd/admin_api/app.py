@@ -16,6 +16,7 @@ from ampd.admin_api.links import add_links
 from ampd.admin_api.methods import Methods
 from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
+from ampd.admin_api.request_meter import RequestMeter
 from ampd.admin_api.routes import (
     datasets,
     events,
@@ -25,6 +26,7 @@ from ampd.admin_api.routes import (
     job_operations,
     jobs,
     manifests,
+    metrics,
     providers,
     restores,
     revisions,
@@ -82,6 +84,7 @@ def _guard(app: FastAPI, gate: Gate) -> None:
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["X-Request-Id", "X-Deleted-Count", "Retry-After"],
         )
+    app.add_middleware(RequestMeter)
 
 
 def specification(version: str) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, job_creation, job_operations, jobs, timetable, workers, events)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol, cast, runtime_checkable
 from fastapi import Depends, Request
 
 from ampd.access import Access, AccessStore
+from ampd.admin_api.cluster_figures import ClusterFigures
 from ampd.admin_api.event_streams import EventStreams
 from ampd.admin_api.rules import access_under_rule
 from ampd.data_store import LakeStores, TableStore
@@ -50,6 +51,7 @@ class Services:
     events: WorkerEventLog
     event_streams: EventStreams
     access: AccessStore
+    figures: ClusterFigures
     version: str
     schemas: SchemaPlanner = field(default_factory=SchemaPlanner)
     actor: str = ACTOR

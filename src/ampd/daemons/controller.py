@@ -11,6 +11,7 @@ import structlog
 
 from ampd.access import AccessStore
 from ampd.admin_api import (
+    ClusterFigures,
     ConnectionLimits,
     EventStreams,
     Gate,
@@ -21,7 +22,8 @@ from ampd.admin_api import (
     is_loopback,
     serve_admin_api,
 )
-from ampd.config import Config, split_address
+from ampd.config import Config
+from ampd.config_values import split_address
 from ampd.controller import (
     EventSettings,
     run_placement,
@@ -36,6 +38,7 @@ from ampd.daemons.lifecycle import (
     first_to_end,
     leave_out_of_collections,
     open_metadata_db,
+    traced,
     warn_of_ignored_keys,
 )
 from ampd.daemons.stores import open_store
@@ -61,11 +64,12 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     warn_of_ignored_keys(config)
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
-    process = f"controller {socket.gethostname()}:{os.getpid()}"
-    db = await open_metadata_db(config, process=process)
+    instance = f"{socket.gethostname()}:{os.getpid()}"
+    db = await open_metadata_db(config, process=f"controller {instance}")
     # The loops have connections of their own: requests may hold all others for as long as a table is locked.
-    of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=process)
+    of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=f"controller {instance}")
     notifier = Notifier(of_loops)
+    tracing = traced(config, "controller", f"{socket.gethostname()}:{port}")
     try:
         await of_loops.open()
         services = _services(config, db, notifier)
@@ -75,32 +79,35 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
         _warn_of_plain_http(host, listening)
         app = create_app(services, gate)
         leave_out_of_collections()
-        await first_to_end(
-            serve_admin_api(
-                app,
-                host=host,
-                port=port,
-                started=lambda bound_host, bound_port: _log.info(
-                    "controller.started",
-                    admin_api=f"{'https' if listening.tls else 'http'}://{bound_host}:{bound_port}",
+        with tracing:
+            await first_to_end(
+                serve_admin_api(
+                    app,
+                    host=host,
+                    port=port,
+                    started=lambda bound_host, bound_port: _log.info(
+                        "controller.started",
+                        admin_api=f"{'https' if listening.tls else 'http'}://{bound_host}:{bound_port}",
+                    ),
+                    stop=stop,
+                    insecure=insecure,
+                    listening=listening,
+                    ending=services.event_streams.close,
                 ),
-                stop=stop,
-                insecure=insecure,
-                listening=listening,
-                ending=services.event_streams.close,
-            ),
-            run_placement(of_loops, notifier, lease_seconds=lease_seconds),
-            run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
-            run_timetable(of_loops, notifier, stop_seconds=config.worker.stop_timeout_secs),
-            run_retention(of_loops, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
-            run_webhooks(
-                of_loops,
-                AddressRules.of(config.webhooks.allowed_networks),
-                in_flight=config.webhooks.max_in_flight,
-                log_days=config.webhooks.log_days,
-            ),
-            run_worker_events(of_loops, _event_settings(config)),
-        )
+                run_placement(of_loops, notifier, lease_seconds=lease_seconds),
+                run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
+                run_timetable(of_loops, notifier, stop_seconds=config.worker.stop_timeout_secs),
+                run_retention(
+                    of_loops, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)
+                ),
+                run_webhooks(
+                    of_loops,
+                    AddressRules.of(config.webhooks.allowed_networks),
+                    in_flight=config.webhooks.max_in_flight,
+                    log_days=config.webhooks.log_days,
+                ),
+                run_worker_events(of_loops, _event_settings(config)),
+            )
     finally:
         await of_loops.close()
         await db.close()
@@ -167,5 +174,6 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         events=events,
         event_streams=EventStreams(events, most=config.worker_events.max_streams),
         access=AccessStore(db),
+        figures=ClusterFigures(db, lease_seconds=worker.lease_secs),
         version=build_info()["version"],
     )

@@ -6,13 +6,16 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from ampd.config import Config
+from ampd.daemons.build_info import build_info
 from ampd.metadata_db import MetadataDb, migrate_at_start, require_migrated
 from ampd.tasks import cancel_all
+from ampd.telemetry.traces import begin_traces, end_traces
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +107,22 @@ async def _migrate(url: str, lease_seconds: float) -> None:
             older_processes=[str(each) for each in done.older_processes],
             meaning="the last one to be restarted applies them; or run ampd migrate --phase post when all have been",
         )
+
+
+@contextmanager
+def traced(config: Config, component: str, instance: str) -> Iterator[None]:
+    """Send traces of this process where the configuration says, if it does, until the block ends."""
+    given = config.opentelemetry
+    if given.trace_url is None:
+        yield
+        return
+    version = build_info()["version"]
+    begin_traces(given.trace_url, ratio=given.trace_ratio, component=component, instance=instance, version=version)
+    _log.info("traces.begun", collector=given.trace_url, ratio=given.trace_ratio)
+    try:
+        yield
+    finally:
+        end_traces()
 
 
 async def first_to_end(*loops: Awaitable[None]) -> None:

@@ -13,7 +13,8 @@ import structlog
 
 from ampd.config import Config
 from ampd.daemons.build_info import build_info
-from ampd.daemons.lifecycle import open_metadata_db, warn_of_ignored_keys
+from ampd.daemons.lifecycle import open_metadata_db, traced, warn_of_ignored_keys
+from ampd.daemons.metrics_listener import serve_metrics
 from ampd.daemons.stores import check_lake, open_store, sweep_lake
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, TableStore
 from ampd.datasets import DatasetStore, EndpointCooldowns, ProviderStore
@@ -94,7 +95,9 @@ async def run_worker(
                     LakeKeeper(parts.ranges, parts.leftovers, KeeperSettings()),
                 ],
             )
-            await node.run(stop)
+            async with serve_metrics(config.worker.metrics_addr):
+                with traced(config, "worker", node_id):
+                    await node.run(stop)
         finally:
             await cancel_all([sweeping])
             await http.close()

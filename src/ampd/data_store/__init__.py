@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ampd.data_store.compaction_store import CompactionStore, FilesReplacedError, StoredFile
+from ampd.data_store.figures import LakeFigures, TableFigures, read_lake_figures
 from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.lake_stores import LakeStores
 from ampd.data_store.leftovers import Leftovers
@@ -39,6 +40,7 @@ __all__ = [
     "Dataset",
     "FilesReplacedError",
     "HeldRange",
+    "LakeFigures",
     "LakeFile",
     "LakeFiles",
     "LakeStores",
@@ -63,10 +65,12 @@ __all__ = [
     "SegmentFile",
     "StoredFile",
     "StoredSegment",
+    "TableFigures",
     "TableProgress",
     "TableStore",
     "WrittenSegment",
     "describe_segment",
     "encode_segment",
+    "read_lake_figures",
     "segment_file_name",
 ]

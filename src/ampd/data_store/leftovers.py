@@ -15,6 +15,7 @@ from ampd.data_store.tables import Revision
 from ampd.jobs import HELD_STATES
 from ampd.metadata_db import MetadataDb, sql
 from ampd.object_store import ObjectStore
+from ampd.telemetry.extraction_metrics import DELETED
 
 _log = structlog.get_logger(__name__)
 
@@ -91,6 +92,7 @@ class Leftovers:
 
         await asyncio.gather(*(delete(path) for path in paths))
         await self._db.execute(sql("data_store", "forget_files"), {"paths": list(paths)})
+        DELETED.inc(len(paths))
         if paths:
             _log.info("leftovers.deleted", files=len(paths), first=paths[0])
 

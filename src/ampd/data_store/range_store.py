@@ -95,13 +95,16 @@ class StoredSegment:
 @dataclass(frozen=True)
 class OpenPlan:
     """A running job that has a free range; ``worker_selector`` says which workers may help. ``less_busy`` are the
-    workers with a free slot that read fewer ranges of it than whoever asked.
+    workers with a free slot that read fewer ranges of it than whoever asked. ``attempt`` is the one of this execution,
+    counted from 1, that its own worker is at.
     """
 
     job_id: int
     input: dict[str, Any]
     worker_selector: str | None
     less_busy: list[str]
+    execution_number: int
+    attempt: int
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,14 @@ class EndpointCooldowns:
         wanted = {"key": key, "seconds": min(seconds, LONGEST_COOLDOWN_SECONDS), "reason": reason[:_MOST_REASON]}
         await self._db.execute(sql("datasets", "begin_cooldown"), wanted)
 
+    async def count(self) -> int:
+        """Return how many endpoints rest.
+
+        :raises AmpError: METADATA_DB_UNREACHABLE.
+        """
+        row = await self._db.fetch_one(sql("datasets", "count_cooldowns"))
+        return int(row["resting"]) if row else 0
+
     async def remaining(self, keys: Sequence[str]) -> dict[str, float]:
         """Return the seconds that are left, for those of ``keys`` that rest.
 

@@ -14,6 +14,7 @@ from ampd.extraction.compactor import Compaction, Swapped
 from ampd.extraction.held_ranges import HeldRanges
 from ampd.extraction.parts import Parts, Target
 from ampd.jobs import AttemptStore, Completed, JobContext, Lease, LeasedJobs
+from ampd.telemetry.extraction_metrics import meter_of
 
 # Two segments are worth a larger one when somebody asks for it.
 _FEWEST: Final = 2
@@ -75,7 +76,12 @@ class CompactionHandler:
         report = await self._begin(context.lease, *await store.size(list(revisions.values())))
         if revisions:
             manifest = await self._parts.datasets.manifest(wanted.manifest_hash)
-            target = Target(context.lease.job_id, manifest.network, revisions)
+            target = Target(
+                context.lease.job_id,
+                manifest.network,
+                revisions,
+                meter_of(wanted.dataset_namespace, wanted.dataset_name),
+            )
             compaction = Compaction(
                 self._parts,
                 target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from ampd.extraction.parts import Parts, Target
 from ampd.extraction.segment_files import SegmentFiles
 from ampd.jobs import JobContext, Lease
 from ampd.tasks import wait_until
+from ampd.telemetry.stages import stage
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +70,7 @@ class Compaction:
         self._limits = limits
         self._cooldown_seconds = cooldown_seconds
         self._files = SegmentFiles(parts, target, context.lease_is_valid)
+        self._meter = target.meter
 
     async def step(self, store: CompactionStore) -> Swapped:
         """Do what is to be done next. May be cancelled at any time.
@@ -87,16 +90,19 @@ class Compaction:
         return Swapped(goes_on=choice.done_to is not None)
 
     async def _compact(self, store: CompactionStore, group: Sequence[Candidate]) -> Swapped:
+        started = time.monotonic()
         begun = self._files.new_paths(group[0].start_block)
         old = [file for each in group for file in each.files]
         is_swapped = False
         try:
             new = await self._write(store, group, begun)
             self._files.check_lease()
-            await store.swap(self._lease, old, new)
+            with stage("commit", segments=len(group), start_block=new.segment.start_block):
+                await store.swap(self._lease, old, new)
             is_swapped = True
         finally:
             if not is_swapped:
+                self._meter.not_compacted()
                 await self._held.see_through(self._files.disown(begun))
         swapped = Swapped(
             goes_on=True,
@@ -105,6 +111,12 @@ class Compaction:
             files_written=len(new.files),
             bytes_written=sum(file.size for file in new.files.values()),
             end_block=new.segment.end_block,
+        )
+        self._meter.compacted(
+            files=len(old),
+            bytes_before=swapped.bytes_replaced,
+            bytes_after=swapped.bytes_written,
+            seconds=time.monotonic() - started,
         )
         _log.info(
             "segments.compacted",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from ampd.data_store import RangeLease
 from ampd.extraction.compactor import Compaction, Compactor
@@ -12,7 +13,7 @@ from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.plan import ExtractionInput, resolve_end_block
 from ampd.extraction.planner import Planner
 from ampd.extraction.range_runner import RangeRunner
-from ampd.jobs import JobContext, LeasedJobs
+from ampd.jobs import JobContext, Lease, LeasedJobs
 from ampd.tasks import cancel_all, wait_for_any
 
 # How long the slot of a job without a free range waits until it looks again (seconds); changes in this process wake it.
@@ -35,16 +36,23 @@ class ExtractionHandler:
         wanted = ExtractionInput.from_json(context.input)
         async with self._opened.of_own_job(context.lease, wanted) as extraction:
             end_block = await self._resolve_end(context, extraction)
-            planner = Planner(self._parts, extraction, context, end_block)
+            planner = Planner(
+                self._parts, extraction, context, end_block, partial(self._report, context.lease, extraction, end_block)
+            )
             return await _Own(self._parts, extraction, self._held, context, planner).run()
 
     async def _resolve_end(self, context: JobContext, extraction: Extraction) -> int | None:
         manifest = extraction.manifest
         latest = await extraction.head.ask()
         end_block = resolve_end_block(extraction.wanted.end_block, start_block=manifest.start_block, latest=latest)
-        report = {"start_block": manifest.start_block, "end_block": end_block, "latest_block": latest}
-        await self._leased_jobs.report_progress(context.lease, report)
+        await self._report(context.lease, extraction, end_block, latest)
         return end_block
+
+    async def _report(self, lease: Lease, extraction: Extraction, end_block: int | None, latest: int | None) -> None:
+        """Say where the job is to go and how far the chain reaches: progress and lag are told from that."""
+        start = extraction.manifest.start_block
+        report = {"start_block": start, "end_block": end_block, "latest_block": latest}
+        await self._leased_jobs.report_progress(lease, report)
 
 
 class _Own:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
@@ -15,6 +16,7 @@ from ampd.extraction.head import Head
 from ampd.extraction.plan import ExtractionInput
 from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockSource
+from ampd.telemetry.extraction_metrics import DatasetMeter, meter_of
 
 
 class OpenSource(Protocol):
@@ -76,11 +78,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a job writes: revisions of tables, by the tables' names, with blocks of a network."""
+    """Where a job writes: revisions of tables, by the tables' names, with blocks of a network. ``meter`` counts it."""
 
     job_id: int
     network: str
     revisions: Mapping[str, Revision]
+    meter: DatasetMeter
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,12 @@ class Extraction:
     head: Head
     revisions: dict[str, Revision]
 
+    @cached_property
+    def meter(self) -> DatasetMeter:
+        """Counts what becomes of its blocks."""
+        return meter_of(self.wanted.namespace, self.wanted.name)
+
     @property
     def target(self) -> Target:
         """Where its blocks go."""
-        return Target(self.job_id, self.manifest.network, self.revisions)
+        return Target(self.job_id, self.manifest.network, self.revisions, self.meter)

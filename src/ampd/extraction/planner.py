@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -27,16 +27,24 @@ _OPEN_STATES = frozenset({"FREE", "READING", "WRITING"})
 
 class Planner:
     """Plans the ranges of one job, a few ahead of those that are being read. ``end_block`` None: it follows the
-    chain. ``planned`` is set when there are more.
+    chain. ``planned`` is set when there are more; ``tell_head`` is told of each new head of the chain.
     """
 
-    def __init__(self, parts: Parts, extraction: Extraction, context: JobContext, end_block: int | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        extraction: Extraction,
+        context: JobContext,
+        end_block: int | None,
+        tell_head: Callable[[int], Awaitable[object]],
+    ) -> None:
         self.planned = asyncio.Event()
         self._parts = parts
         self._extraction = extraction
         self._lease = context.lease
         self._stop = context.stop
         self._end_block = end_block
+        self._tell_head = tell_head
         self._parallelism = extraction.wanted.parallelism
         self._wake = asyncio.Event()
         self._head: int | None = None
@@ -124,8 +132,10 @@ class Planner:
         reached = self._head is not None and self._end_block is not None and self._end_block <= self._head
         if reached or time.monotonic() - self._head_asked_at < self._parts.settings.poll_interval_seconds:
             return False
-        self._head = await self._extraction.head.ask()
+        before, self._head = self._head, await self._extraction.head.ask()
         self._head_asked_at = time.monotonic()
+        if self._head is not None and self._head != before:
+            await self._tell_head(self._head)
         return True
 
     def _is_complete(self, view: PlanView, missing: list[BlockRange]) -> bool:

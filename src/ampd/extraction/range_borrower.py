@@ -161,7 +161,8 @@ class RangeBorrower:
                 return None
             return await self._held.lease_next(plan.job_id, holder, closing=closing)
 
-        with structlog.contextvars.bound_contextvars(job_id=plan.job_id):
+        numbers = {"job_id": plan.job_id, "execution": plan.execution_number, "attempt": plan.attempt}
+        with structlog.contextvars.bound_contextvars(**numbers):
             _log.info("range.helping", start_block=first.start_block, end_block=first.end_block)
             is_begun = False
             try:

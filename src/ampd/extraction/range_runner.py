@@ -5,7 +5,9 @@ that is written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -17,6 +19,7 @@ from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.segment_writer import SegmentWriter
 from ampd.sources.blocks import BlockBatch
 from ampd.tasks import cancel_all
+from ampd.telemetry.traces import LongSpan, here
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +63,7 @@ class RangeRunner:
         self._lease_is_valid = lease_is_valid
         self._open: list[_Reading] = []
         self._changes = 0
+        self._traced_in = here()
         self._finishing: asyncio.Task[None] | None = None
 
     async def run(self, acquire: Acquire, first: RangeLease | None = None) -> None:
@@ -77,10 +81,25 @@ class RangeRunner:
                     break
                 coming, last = await self._read(reading, acquire), reading.lease
             await self._finish_last()
+        except AmpError as error:
+            self._extraction.meter.range_failed(str(error.code))
+            for reading in self._open:
+                reading.place.end(error)
+            raise
         finally:
             await self._abandon()
 
     def _begin(self, lease: RangeLease) -> _Reading:
+        place = LongSpan(
+            "range",
+            self._traced_in,
+            job_id=lease.job_id,
+            range_id=lease.id,
+            epoch=lease.epoch,
+            start_block=lease.start_block,
+            end_block=lease.end_block,
+            replaces=lease.replaces,
+        )
         batches = self._extraction.source.read(
             lease.start_block,
             lease.end_block,
@@ -88,7 +107,7 @@ class RangeRunner:
             cursor=lease.cursor,
         )
         writer = SegmentWriter(self._parts, self._extraction, lease, self._lease_is_valid)
-        reading = _Reading(lease, batches, writer)
+        reading = _Reading(lease, batches, writer, place)
         self._open.append(reading)
         return reading
 
@@ -96,16 +115,17 @@ class RangeRunner:
         """Read a range to its end, and begin to finish it; return the next one when that has begun already."""
         coming: _Reading | None = None
         reading.writer.begin(after=self._finishing)
-        while (batch := await self._next(reading)) is not None:
-            if self._finishing is not None and self._finishing.done():
-                await self._finish_last()
-            await self._add(reading, batch)
-            left = reading.lease.end_block - batch.end_block
-            if coming is None and 0 < left <= _BATCHES_AHEAD * (batch.end_block - batch.start_block + 1):
-                next_lease = None if self._stop.is_set() else await acquire(reading.lease, waits=False)
-                coming = None if next_lease is None else self._begin(next_lease)
-        await self._finish_last()
-        self._finishing = asyncio.create_task(self._finish(reading))
+        with reading.part():
+            while (batch := await self._next(reading)) is not None:
+                if self._finishing is not None and self._finishing.done():
+                    await self._finish_last()
+                await self._add(reading, batch)
+                left = reading.lease.end_block - batch.end_block
+                if coming is None and 0 < left <= _BATCHES_AHEAD * (batch.end_block - batch.start_block + 1):
+                    next_lease = None if self._stop.is_set() else await acquire(reading.lease, waits=False)
+                    coming = None if next_lease is None else self._begin(next_lease)
+            await self._finish_last()
+            self._finishing = asyncio.create_task(self._finish(reading))
         return coming
 
     async def _add(self, reading: _Reading, batch: BlockBatch) -> None:
@@ -140,7 +160,9 @@ class RangeRunner:
         elif not await self._commit(reading):
             return
         self._forget(reading)
+        reading.place.end()
         if is_complete:
+            self._extraction.meter.range_done(time.monotonic() - reading.begun_at)
             self._held.forget(reading.lease)
         else:
             await self._held.release(reading.lease)
@@ -158,6 +180,7 @@ class RangeRunner:
             await reading.writer.abandon()
             await self._parts.ranges.drop(reading.lease)
             self._forget(reading)
+            reading.place.end(error)
             self._held.forget(reading.lease)
             return False
         return True
@@ -190,22 +213,35 @@ class RangeRunner:
 
     async def _let_go_of(self, reading: _Reading) -> None:
         try:
-            await reading.close()
-            await reading.writer.abandon()
+            with reading.part():
+                await reading.close()
+                await reading.writer.abandon()
         finally:
+            reading.place.end(asyncio.CancelledError())
             self._parts.collected.forget(reading)
             await self._held.release(reading.lease)
 
 
 class _Reading:
-    """A range that is being read: the first batches are asked for at once."""
+    """A range that is being read: the first batches are asked for at once. ``place`` traces it."""
 
-    def __init__(self, lease: RangeLease, batches: AsyncGenerator[BlockBatch, None], writer: SegmentWriter) -> None:
+    def __init__(
+        self, lease: RangeLease, batches: AsyncGenerator[BlockBatch, None], writer: SegmentWriter, place: LongSpan
+    ) -> None:
         self.lease = lease
         self.writer = writer
+        self.place = place
+        self.begun_at = time.monotonic()
         self.reached = lease.start_block - 1
         self._batches = batches
-        self._coming: asyncio.Future[BlockBatch | None] | None = asyncio.ensure_future(anext(batches, None))
+        with self.part():
+            self._coming: asyncio.Future[BlockBatch | None] | None = asyncio.ensure_future(anext(batches, None))
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Have what is logged and traced in the block, and in tasks that it begins, told as a part of the range."""
+        with structlog.contextvars.bound_contextvars(range_id=self.lease.id), self.place.part():
+            yield
 
     async def next(self, stop: asyncio.Event) -> BlockBatch | None:
         """Return the next batch; None at the end, or when ``stop`` is set before it comes."""

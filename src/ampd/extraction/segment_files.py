@@ -15,6 +15,7 @@ from ampd.data_store import Revision, Segment, SegmentFile, describe_segment, se
 from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.parts import Parts, Target
 from ampd.object_store import PutResult
+from ampd.telemetry.stages import stage
 
 # Makes the Parquet file with a description in its footer, and tells how many rows it has.
 Encode = Callable[[dict[str, Any]], tuple[int, pa.Buffer]]
@@ -51,9 +52,12 @@ class SegmentFiles:
             created_at=created_at,
         )
         loop = asyncio.get_running_loop()
-        row_count, buffer = await loop.run_in_executor(self._parts.executor, encode, description)
+        with stage("encode", table=revision.table_name):
+            row_count, buffer = await loop.run_in_executor(self._parts.executor, encode, description)
         self.check_lease()
-        put = await self._put(path, buffer)
+        with stage("write", table=revision.table_name, bytes=buffer.size):
+            put = await self._put(path, buffer)
+        self._target.meter.put(revision.table_name)
         return SegmentFile(
             revision_id=revision.id,
             file_name=description["filename"],

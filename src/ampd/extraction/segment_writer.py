@@ -24,6 +24,8 @@ from ampd.extraction.parts import Extraction, Parts
 from ampd.extraction.segment_files import SegmentFiles
 from ampd.sources.blocks import BlockBatch
 from ampd.tasks import cancel_all
+from ampd.telemetry.extraction_metrics import Written
+from ampd.telemetry.stages import stage
 
 _log = structlog.get_logger(__name__)
 
@@ -158,14 +160,26 @@ class SegmentWriter:
         if self._after is not None:
             await asyncio.wait({self._after})
         self._files.check_lease()
-        await self._parts.ranges.commit(self._lease, segments, cost)
+        with stage("commit", segments=len(segments), start_block=segments[0].segment.start_block):
+            await self._parts.ranges.commit(self._lease, segments, cost)
         for written in segments:
             for path in written.files:
                 del self._unsettled[path]
+            self._count(written)
         self._written = []
         if self._lease.replaces:
             start, end = segments[0].segment.start_block, segments[-1].segment.end_block
+            self._extraction.meter.reorg_repaired()
             _log.warning("reorg.repaired", job_id=self._lease.job_id, start_block=start, end_block=end)
+
+    def _count(self, written: WrittenSegment) -> None:
+        segment, names = written.segment, {each.id: name for name, each in self._extraction.revisions.items()}
+        self._extraction.meter.committed(
+            {names[file.revision_id]: Written(file.row_count, file.size) for file in written.files.values()},
+            blocks=segment.end_block - segment.start_block + 1,
+            end_block=segment.end_block,
+            end_timestamp=segment.end_timestamp,
+        )
 
 
 def _size(batches: list[BlockBatch]) -> int:

@@ -6,6 +6,7 @@ from ampd.jobs.attempts import Attempt, AttemptStore
 from ampd.jobs.bulk import BulkResult
 from ampd.jobs.creation import JobCreator
 from ampd.jobs.dependencies import release_all_dependents
+from ampd.jobs.figures import JobFigures, read_job_figures
 from ampd.jobs.handlers import Completed, JobContext, JobHandler
 from ampd.jobs.history import Execution, ExecutionAttempt, JobHistory, JobStatistics
 from ampd.jobs.job_filter import JobFilter
@@ -57,6 +58,7 @@ __all__ = [
     "JobContext",
     "JobCreator",
     "JobEvent",
+    "JobFigures",
     "JobFilter",
     "JobHandler",
     "JobHistory",
@@ -96,6 +98,7 @@ __all__ = [
     "parse_schedule",
     "parse_states",
     "place_due_jobs",
+    "read_job_figures",
     "release_all_dependents",
     "rescue_jobs_of_lost_workers",
     "seconds_to_next_firing",

@@ -21,15 +21,18 @@ from ampd.jobs.retry import RetryPolicy, may_retry
 from ampd.jobs.states import HELD_STATES, JobState, Transition
 from ampd.jobs.transition import Change, apply_transitions, storable
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.telemetry.job_metrics import FAILURES, RETRIES
 
 
 @dataclass(frozen=True)
 class StartedJob:
-    """An attempt that has begun."""
+    """An attempt that has begun: which one of the execution, counted from 1, and which execution of the job."""
 
     lease: Lease
     kind: str
     input: dict[str, Any]
+    execution_number: int
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,14 @@ async def start_jobs(connection: Connection, leases: Sequence[Lease]) -> list[St
     moved = await apply_transitions(connection, Transition.START, changes)
     epochs = {row["id"]: row["lease_epoch"] for row in moved}
     by_id = {lease.job_id: lease for lease in leases if epochs.get(lease.job_id) == lease.lease_epoch}
-    loaded = await _load(connection, [row["id"] for row in moved])
-    return [StartedJob(lease=by_id[row["id"]], kind=row["kind"], input=row["input"]) for row in loaded]
+    if not moved:
+        return []
+    parameters = {"job_ids": [row["id"] for row in moved]}
+    loaded = await (await connection.execute(sql("jobs", "load_started_jobs"), parameters)).fetchall()
+    return [
+        StartedJob(by_id[row["id"]], row["kind"], row["input"], row["execution_number"], row["attempt"])
+        for row in loaded
+    ]
 
 
 class LeasedJobs:
@@ -177,7 +186,13 @@ class LeasedJobs:
             retries = [self._retry(each, job) for each, job in known if _may_retry(each, job)]
             ends = [_change(each.lease, error=each.error.to_json()) for each, job in known if not _may_retry(each, job)]
             moved = await apply_transitions(connection, Transition.RETRY, retries) if retries else []
-            moved += await end_executions(connection, ends, Outcome.FAILED) if ends else []
+            failed = await end_executions(connection, ends, Outcome.FAILED) if ends else []
+        for row in moved:
+            if row["state"] == JobState.SCHEDULED:
+                RETRIES.labels(jobs[row["id"]]["kind"]).inc()
+        for row in failed:
+            FAILURES.labels(jobs[row["id"]]["kind"]).inc()
+        moved += failed
         return self._told([each.lease for each in failures], moved)
 
     def _retry(self, failure: _Failure, job: Row) -> Change:

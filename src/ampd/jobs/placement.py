@@ -15,6 +15,8 @@ from ampd.jobs.states import JobState, Transition
 from ampd.jobs.transition import Change, apply_transitions
 from ampd.jobs.workers import WorkerIdentity
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.telemetry.job_metrics import CLAIM_LATENCY, FORCED_STOPS, PLACEMENTS, RESCUED
+from ampd.telemetry.metrics import timed
 
 # A job that has outlived this many workers is the likely cause of their end.
 POISON_LIMIT = 5
@@ -107,8 +109,9 @@ async def place_due_jobs(db: MetadataDb, *, lease_seconds: float) -> list[Lease]
     """Assign every due job that fits a free slot, and return the leases that were given out."""
     placed: list[Lease] = []
     while True:
-        async with db.transaction() as connection:
-            leases = await assign_due_jobs(connection, lease_seconds=lease_seconds)
+        with timed(PLACEMENTS):
+            async with db.transaction() as connection:
+                leases = await assign_due_jobs(connection, lease_seconds=lease_seconds)
         placed += leases
         if not leases:
             return placed
@@ -118,10 +121,11 @@ async def claim_jobs(db: MetadataDb, identity: WorkerIdentity, *, lease_seconds:
     """Place due jobs as :func:`place_due_jobs` does, once, and begin those that fall to worker ``identity`` in the same
     transaction.
     """
-    async with db.transaction() as connection:
-        leases = await assign_due_jobs(connection, lease_seconds=lease_seconds)
-        ours = [lease for lease in leases if lease.incarnation == identity.incarnation]
-        started = await start_jobs(connection, ours) if ours else []
+    with timed(PLACEMENTS):
+        async with db.transaction() as connection:
+            leases = await assign_due_jobs(connection, lease_seconds=lease_seconds)
+            ours = [lease for lease in leases if lease.incarnation == identity.incarnation]
+            started = await start_jobs(connection, ours) if ours else []
     return Claim(started, [lease for lease in leases if lease.incarnation != identity.incarnation])
 
 
@@ -167,6 +171,8 @@ async def _assign(connection: Connection, chosen: Sequence[tuple[DueJob, FreeWor
         "incarnations": [worker.incarnation for _, worker in chosen],
     }
     rows = await (await connection.execute(sql("jobs", "assign_jobs"), parameters)).fetchall()
+    for row in rows:
+        CLAIM_LATENCY.labels(row["kind"]).observe(row["waited_seconds"])
     return [Lease(row["id"], row["lease_epoch"], row["worker_id"], row["worker_incarnation"]) for row in rows]
 
 
@@ -184,6 +190,7 @@ async def rescue_jobs_of_lost_workers(db: MetadataDb, *, lease_seconds: float, a
         found = parameters | {"ids": [row["id"] for row in locked]}
         rows = await (await connection.execute(sql("jobs", "list_lost_jobs"), found)).fetchall()
         await _rescue(connection, rows, actor)
+    RESCUED.inc(len(rows))
     return [int(row["id"]) for row in rows]
 
 
@@ -225,4 +232,5 @@ async def force_overdue_stops(db: MetadataDb, *, actor: str) -> list[int]:
             return []
         changes = [Change(row["id"], actor, detail={"forced": True, "worker": row["worker_id"]}) for row in rows]
         moved = await apply_transitions(connection, Transition.FORCE_STOP, changes)
+    FORCED_STOPS.inc(len(moved))
     return [int(row["id"]) for row in moved]

@@ -18,6 +18,7 @@ from ampd.chain.verification import verify_blocks
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.blocks import BlockBatch, BlockSource
 from ampd.tasks import cancel_all
+from ampd.telemetry.stages import stage
 
 _log = structlog.get_logger(__name__)
 
@@ -141,7 +142,8 @@ class VerifiedSource:
                 await cancel_all([task for _, task in checking] + ([] if fetching is None else [fetching]))
 
     async def _verify(self, batch: BlockBatch) -> Verification:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._outcome_of, batch)
+        with stage("verify", start_block=batch.start_block, end_block=batch.end_block):
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._outcome_of, batch)
 
     def _outcome_of(self, batch: BlockBatch) -> Verification:
         if self._mode is VerifyMode.FULL:

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -31,6 +31,9 @@ LEVELS: Mapping[str, tuple[int, int]] = {
 }
 # uvicorn brings handlers of its own. Run its servers with log_config=None, or it installs them again.
 LOGGERS_WITH_OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+# Who knows more of where a line comes from: traces, when they are on.
+SURROUNDINGS: list[Callable[[], Mapping[str, str]]] = []
 
 _SECRET_KEY = re.compile(
     r"token|passw|pwd|secret|authorization|cookie|credential|api_?key|access_?key|private_?key", re.IGNORECASE
@@ -146,6 +149,7 @@ def _shared_processors(component: str) -> list[Processor]:
 
     return [
         structlog.contextvars.merge_contextvars,
+        add_surroundings,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.add_log_level,
         add_component,
@@ -153,6 +157,13 @@ def _shared_processors(component: str) -> list[Processor]:
         structlog.stdlib.PositionalArgumentsFormatter(),
         shorten_expected_errors,
     ]
+
+
+def add_surroundings(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add what :data:`SURROUNDINGS` tell."""
+    for told in SURROUNDINGS:
+        event.update(told())
+    return event
 
 
 def _renderer(stream: TextIO) -> Processor:

@@ -18,6 +18,7 @@ from ampd.errors import AmpError, describe_exception
 from ampd.jobs import Beat, WorkerIdentity, WorkerSession
 from ampd.metadata_db.deadline import cut_thread_after
 from ampd.metadata_db.pool import CONNECT_TIMEOUT_SECONDS, SESSION_OPTIONS, TCP_OPTIONS, unreachable
+from ampd.telemetry.job_metrics import LOST_BEATS, LeaseAge
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +62,7 @@ class Heartbeat:
         self._on_end = on_end
         self._connection: psycopg.Connection[Any] | None = None
         self._trusted_until = 0.0
+        self._lease_age = LeaseAge()
         self._holds_name_lock = True
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -135,6 +137,7 @@ class Heartbeat:
                 self._beat(session)
                 pause = self._settings.interval_seconds
             except psycopg.Error as error:
+                LOST_BEATS.inc()
                 _log.warning("heartbeat.lost", error=describe_exception(error).strip(), retry_in_s=pause)
                 self._disconnect()
                 session = None
@@ -159,6 +162,7 @@ class Heartbeat:
                 session.set_draining()
             beat = session.beat()
         self._trusted_until = beat.sent_at + self._settings.lease_seconds
+        self._lease_age.beat(beat.sent_at)
         self._on_beat(beat)
 
     def _leave(self, session: WorkerSession | None) -> None:
@@ -168,4 +172,5 @@ class Heartbeat:
         except psycopg.Error as error:
             _log.warning("heartbeat.leave_failed", error=describe_exception(error).strip())
         finally:
+            self._lease_age.end()
             self._disconnect()

@@ -31,6 +31,7 @@ from ampd.jobs.notification import CHANNEL, parse_action
 from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.listen import listen
 from ampd.tasks import cancel_all
+from ampd.telemetry.job_metrics import SLOTS
 from ampd.worker.heartbeat import Heartbeat, HeartbeatSettings
 from ampd.worker.runner import JobRunner, RunningJob
 from ampd.worker.spare_slots import Companion, SpareSlots
@@ -111,6 +112,7 @@ class WorkerNode:
         takes the name later.
         """
         await asyncio.to_thread(self._heartbeat.start)
+        SLOTS.set(self._settings.slots)
         _log.info("worker.registered", node_id=self._identity.node_id, slots=self._settings.slots)
         coroutines = (self._reconcile(), self._claim(), self._listen(), self._rescue())
         loops = [asyncio.ensure_future(coroutine) for coroutine in coroutines]

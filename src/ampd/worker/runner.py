@@ -12,10 +12,14 @@ import structlog
 from ampd.errors import AmpError, ErrorCode, describe_exception
 from ampd.jobs import Completed, JobContext, JobHandler, Lease, LeasedJobs, StartedJob
 from ampd.tasks import cancel_all
+from ampd.telemetry.job_metrics import ATTEMPTS, ERRORS, RUNNING
+from ampd.telemetry.traces import span
 
 _log = structlog.get_logger(__name__)
 
 _WRITE_PAUSE_SECONDS = 0.5
+# What is written of an end, as metrics call it.
+_ENDS = {"complete": "completed", "fail": "failed", "stop": "stopped", "hand_back": "handed_back"}
 Outcome = Callable[[Lease], Awaitable[bool]]
 
 
@@ -80,6 +84,7 @@ class JobRunner:
             self.drop(other)
         job = RunningJob(lease)
         self._running[lease.job_id] = job
+        RUNNING.inc()
         job.task = asyncio.create_task(self._run(job, started), name=f"job {lease.job_id}")
         job.task.add_done_callback(lambda ended: self._forget(job, ended))
 
@@ -106,6 +111,7 @@ class JobRunner:
         await cancel_all(tasks)
 
     def _forget(self, job: RunningJob, ended: asyncio.Task[None]) -> None:
+        RUNNING.dec()
         if not ended.cancelled() and ended.exception() is not None:
             _log.error("job.outcome_lost", job_id=job.lease.job_id, exc_info=ended.exception())
         self._outdated.discard(job)
@@ -119,11 +125,24 @@ class JobRunner:
             started = started or await self._start(lease)
             if started is None:
                 return
-            _log.info("job.started", kind=started.kind)
+            numbers = {"execution": started.execution_number, "attempt": started.attempt}
+            with (
+                structlog.contextvars.bound_contextvars(**numbers),
+                span("job.attempt", job_id=lease.job_id, kind=started.kind, **numbers),
+            ):
+                await self._run_attempt(job, started)
+
+    async def _run_attempt(self, job: RunningJob, started: StartedJob) -> None:
+        _log.info("job.started", kind=started.kind)
+        how = "lost"
+        try:
             outcome = await self._outcome(job, started)
             job.outcome_is_being_written = True
-            written = await self._write_outcome(lease, outcome)
+            written = await self._write_outcome(job.lease, outcome)
             _log.info("job.left", outcome=outcome.__name__, written=written)
+            how = _ENDS[outcome.__name__] if written else how
+        finally:
+            ATTEMPTS.labels(started.kind, how).inc()
 
     async def _start(self, lease: Lease) -> StartedJob | None:
         try:
@@ -152,9 +171,11 @@ class JobRunner:
             return jobs.hand_back
         except AmpError as error:
             _log.warning("job.failed", code=error.code, error=error.message, recoverable=error.recoverable)
+            ERRORS.labels(started.kind, str(error.code)).inc()
             return _failure(jobs, error)
         except Exception as error:
             _log.exception("job.crashed")
+            ERRORS.labels(started.kind, str(ErrorCode.HANDLER_CRASHED)).inc()
             crash = AmpError(
                 ErrorCode.HANDLER_CRASHED,
                 f"the handler of kind {started.kind!r} crashed: {describe_exception(error)}. This is a defect; "

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from ampd.access import AccessStore
-from ampd.admin_api import EventStreams, Services
+from ampd.admin_api import ClusterFigures, EventStreams, Services
 from ampd.data_store import Dataset, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
@@ -60,6 +60,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         events=events,
         event_streams=EventStreams(events),
         access=AccessStore(db),
+        figures=ClusterFigures(db, lease_seconds=LEASE_SECONDS),
         version="0.0.0",
     )
 

@@ -27,6 +27,7 @@ NOT_LIMITED = {
     "kinds": "no store",
     "event_streams": "told with each reader what that one sees",
     "access": "operations on tokens are for tokens that see everything",
+    "figures": "metrics are for tokens that see everything",
     "version": "no store",
     "schemas": "is told only of datasets that were found before",
     "actor": "no store",

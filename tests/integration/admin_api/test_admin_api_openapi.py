@@ -24,6 +24,7 @@ OPERATIONS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/events": {"get"},
+    "/metrics": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
     "/jobs/cancel": {"post"},

@@ -1,7 +1,9 @@
 -- The running jobs that have a free range and a lane for it, in the order in which they are helped; each with the live workers that take
 -- work, have a free slot, and read fewer ranges of the job than the process that asks. A range of which that process has nearly read the
 -- last block counts as read.
-SELECT j.id AS job_id, j.input, j.worker_selector,
+SELECT j.id AS job_id, j.input, j.worker_selector, j.execution_number,
+       (SELECT count(*) FROM job_attempts a
+        WHERE a.job_id = j.id AND a.lease_epoch > e.from_epoch AND a.started_at IS NOT NULL)::integer AS attempt,
        ARRAY(
            SELECT w.node_id
            FROM workers w
@@ -16,6 +18,7 @@ SELECT j.id AS job_id, j.input, j.worker_selector,
        ) AS less_busy
 FROM extraction_plans p
 JOIN jobs j ON j.id = p.job_id
+LEFT JOIN job_executions e ON e.job_id = j.id AND e.number = j.execution_number
 CROSS JOIN LATERAL (
     SELECT count(*) AS reading FROM block_range_leases r
     WHERE r.job_id = p.job_id AND r.incarnation = %(incarnation)s AND r.state = 'READING'

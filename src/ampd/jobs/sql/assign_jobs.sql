@@ -4,7 +4,9 @@ WITH given AS (
     SELECT * FROM unnest(%(job_ids)s::bigint[], %(selectors)s::text[], %(node_ids)s::text[], %(incarnations)s::uuid[])
         AS given (job_id, worker_selector, node_id, incarnation)
 ), locked AS (
-    SELECT given.job_id, given.node_id, given.incarnation
+    SELECT given.job_id, given.node_id, given.incarnation,
+           -- Since when it could be placed: from its time on, or from its last change, such as the end of what it waited for.
+           greatest(0, extract(epoch FROM clock_timestamp() - greatest(j.run_at, j.updated_at)))::float8 AS waited_seconds
     FROM given
     JOIN jobs j ON j.id = given.job_id
     -- By their ids, and nothing else: along an index of their states all jobs that wait might be read. The planner takes ids and states for
@@ -19,9 +21,9 @@ WITH given AS (
     SET worker_id = locked.node_id, worker_incarnation = locked.incarnation, lease_epoch = lease_epoch + 1, updated_at = now()
     FROM locked
     WHERE jobs.id = locked.job_id
-    RETURNING jobs.id, jobs.worker_id, jobs.worker_incarnation, jobs.lease_epoch, jobs.execution_number
+    RETURNING jobs.id, jobs.worker_id, jobs.worker_incarnation, jobs.lease_epoch, jobs.execution_number, jobs.kind, locked.waited_seconds
 ), attempt AS (
     INSERT INTO job_attempts (job_id, lease_epoch, execution_number, worker_id, worker_incarnation)
     SELECT id, lease_epoch, execution_number, worker_id, worker_incarnation FROM assigned
 )
-SELECT id, worker_id, worker_incarnation, lease_epoch FROM assigned
+SELECT id, worker_id, worker_incarnation, lease_epoch, kind, waited_seconds FROM assigned

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -24,6 +25,7 @@ from ampd.sources.evm_rpc.limits import Aimd
 from ampd.sources.evm_rpc.pool import Node, NodePool
 from ampd.sources.evm_rpc.receipts import fetch_receipts
 from ampd.sources.evm_rpc.transport import Call
+from ampd.telemetry.stages import stage
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -128,7 +130,8 @@ class Chunk:
         if missing:
             keep = partial(self._keep, node, self._receipts)
             first = numbers[positions[0]]
-            await fetch_receipts(node, blocks, missing, keep, go_on=lambda: self._goes_on(self._receipts, first))
+            with self._fetching(node, "receipts"):
+                await fetch_receipts(node, blocks, missing, keep, go_on=lambda: self._goes_on(self._receipts, first))
         absent = next((numbers[position] for position in positions if numbers[position] not in self._receipts), None)
         if absent is not None:
             self._cut(absent - 1)
@@ -142,15 +145,21 @@ class Chunk:
         if not missing:
             return
         calls = [Call(number, "eth_getBlockByNumber", [hex(number), True]) for number in missing]
-        await fetch(
-            node.client,
-            calls,
-            lambda call, body: self._keep(node, self._blocks, call.id, body),
-            go_on=lambda: self._goes_on(self._blocks, self.start_block),
-        )
+        with self._fetching(node, "blocks"):
+            await fetch(
+                node.client,
+                calls,
+                lambda call, body: self._keep(node, self._blocks, call.id, body),
+                go_on=lambda: self._goes_on(self._blocks, self.start_block),
+            )
         absent = next((n for n in missing if n not in self._blocks), None)
         if absent is not None:
             self._cut(absent - 1)
+
+    def _fetching(self, node: Node, what: str) -> AbstractContextManager[None]:
+        return stage(
+            "fetch", what=what, start_block=self.start_block, end_block=self.end_block, endpoint=node.shown_url
+        )
 
     def _goes_on(self, bodies: dict[int, bytes], first: int) -> bool:
         """Tell whether more is to be asked for: there is room, or the ``first`` answer is not there yet."""
@@ -179,7 +188,8 @@ class Chunk:
                 bodies.pop(number, None)
 
     async def _decode(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        with stage("decode", start_block=self.start_block, end_block=self.end_block):
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     # After a fault
 

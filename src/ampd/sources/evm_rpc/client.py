@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,7 @@ from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.faults import NodeFault
 from ampd.sources.evm_rpc.limits import Aimd, ByteGate, Slots, TokenBucket
 from ampd.sources.evm_rpc.transport import Call, Reply, Transport, TransportError
+from ampd.telemetry.node_metrics import meter_of_endpoint
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +74,9 @@ class NotWantedError(Exception):
 
 
 class RpcClient:
-    """Calls methods of one endpoint. ``on_cooldown`` is told seconds and reason of each pause of the endpoint."""
+    """Calls methods of one endpoint. ``on_cooldown`` is told seconds and reason of each pause of the endpoint;
+    ``network`` is the name of its chain, for metrics.
+    """
 
     def __init__(
         self,
@@ -82,8 +86,10 @@ class RpcClient:
         transport: Transport | None = None,
         on_cooldown: Callable[[float, str], None] | None = None,
         has_stand_ins: bool = False,
+        network: str = "",
     ) -> None:
         self.endpoint = endpoint
+        self.meter = meter_of_endpoint(endpoint.shown_url, network)
         self.patience = patience or Patience()
         self.unsupported: set[str] = set()
         self.transport = transport or endpoint.open_transport()
@@ -174,10 +180,13 @@ class RpcClient:
                         raise
 
     async def _sent(self, calls: Sequence[Call], *, as_batch: bool) -> Reply:
+        started = time.perf_counter()
         try:
             reply = await self.transport.exchange(calls, as_batch=as_batch)
         except TransportError as error:
+            self.meter.not_answered(calls[0].method, time.perf_counter() - started)
             raise faults.unreachable(self.endpoint.shown_url, str(error)) from None
+        self.meter.answered(calls[0].method, len(calls), len(reply.body), time.perf_counter() - started)
         self._gate.learn(len(reply.body))
         if reply.status != 200:
             raise faults.http_fault(self.endpoint.shown_url, calls[0].method, reply)
@@ -207,6 +216,7 @@ class RpcClient:
 
     def adapt(self, fault: NodeFault, sent_at: float) -> None:
         """Slow down, or remember that a method is not there, as the fault of a request sent at ``sent_at`` says."""
+        self.meter.failed(str(fault.code))
         if fault.verdict.reaction is Reaction.UNSUPPORTED and fault.method:
             self.unsupported.add(fault.method)
         if fault.verdict.reaction is not Reaction.SLOW_DOWN:
@@ -215,6 +225,7 @@ class RpcClient:
         is_news = sent_at >= self._slowed_at
         if is_news:
             self._slowed_at = _now()
+            self.meter.slowed_down()
             self._slow_downs += 1
             self.concurrency.shrink()
             self.batch.shrink()

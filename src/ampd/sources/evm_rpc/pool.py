@@ -22,6 +22,7 @@ from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.faults import NodeFault, malformed
 from ampd.sources.evm_rpc.genesis import ChainIdentity, check_identity, expected_identity, identify
 from ampd.tasks import cancel_all
+from ampd.telemetry.node_metrics import EndpointState, watch_endpoints
 
 _log = structlog.get_logger(__name__)
 
@@ -84,12 +85,16 @@ class NodePool:
         self._final_at = float("-inf")
         self._turn = 0
         self._probes: dict[int, asyncio.Task[None]] = {}
+        self._is_closed = False
+        watch_endpoints(self.states)
 
     def _client(self, endpoint: Endpoint, *, has_stand_ins: bool) -> RpcClient:
         def tell(seconds: float, reason: str) -> None:
             self._shared.tell(endpoint.key, seconds, reason)
 
-        return RpcClient(endpoint, patience=self.patience, on_cooldown=tell, has_stand_ins=has_stand_ins)
+        return RpcClient(
+            endpoint, patience=self.patience, on_cooldown=tell, has_stand_ins=has_stand_ins, network=self._network
+        )
 
     def _hear(self, key: str, seconds: float) -> None:
         for node in self.nodes:
@@ -98,10 +103,27 @@ class NodePool:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._is_closed = True
         await cancel_all(list(self._probes.values()))
         await self._shared.close()
         for node in self.nodes:
             await node.client.close()
+
+    def states(self) -> list[EndpointState]:
+        """Return how each endpoint is paced at this moment, for metrics."""
+        now = _now()
+        return [
+            EndpointState(
+                labels=node.client.meter.labels,
+                concurrency_limit=node.client.concurrency.value,
+                in_flight=node.client.slots.held,
+                batch_limit=node.client.batch.value,
+                rest_seconds=node.client.rest_seconds,
+                is_benched=node.benched_until > now,
+            )
+            for node in self.nodes
+            if not self._is_closed
+        ]
 
     # Which chain
 
@@ -191,6 +213,7 @@ class NodePool:
         most = self.patience.bench * 2 ** (node.benches - 1)
         seconds = _LONGEST_BENCH_SECONDS if is_lasting else min(most, _LONGEST_BENCH_SECONDS)
         node.benched_until = _now() + seconds
+        node.client.meter.benched()
         _log.warning(
             "node.benched",
             endpoint=node.shown_url,
