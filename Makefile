@@ -19,7 +19,7 @@ demo: $(STAMPS)/runtime ## Extract 23 real blocks into a lake, and query it
 	@$(BIN)/ampd demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint $(STAMPS)/dev $(STAMPS)/node ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
+test: lint $(STAMPS)/dev $(STAMPS)/node tools ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-fast
@@ -27,8 +27,12 @@ test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(STAMPS)/dev $(STAMPS)/node ## Tests that are too long for every change: the same faults, more of them, for longer
+test-long: $(STAMPS)/dev $(STAMPS)/node tools ## Tests that are too long for every change: the same faults, more of them, for longer
 	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
+.PHONY: tools
+tools: ## Install the programs of the system that tests run (jq, watch, shells) from Debian's packages
+	@tests/install_tools
 
 .PHONY: lint
 lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
@@ -66,9 +70,26 @@ bench-jobs: $(STAMPS)/dev ## No-op jobs against procrastinate, and latencies; on
 bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one line of JSON at the end
 	$(BIN)/python benchmarks/timetable.py $(BENCH_ARGS)
 
+.PHONY: bench-api
+bench-api: $(STAMPS)/dev ## 100 clients that watch 100,000 jobs and 100,000 files a table; one line of JSON at the end
+	$(BIN)/python benchmarks/admin_api_load.py $(BENCH_ARGS)
+
+.PHONY: bench-events
+bench-events: $(STAMPS)/dev ## Jobs with a dead Kafka broker beside jobs without events; one line of JSON at the end
+	$(BIN)/python benchmarks/events.py $(BENCH_ARGS)
+
 .PHONY: bench-verify
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py
+
+.PHONY: proto
+proto: $(STAMPS)/dev ## Compile the .proto files again
+	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src src/ampd/firehose_wire/*.proto \
+		src/ampd/worker_events/*.proto
+
+.PHONY: bench-firehose
+bench-firehose: $(STAMPS)/dev ## Firehose blocks decoded, and extracted end to end; one line of JSON at the end
+	$(BIN)/python benchmarks/firehose.py $(BENCH_ARGS)
 
 .PHONY: docs
 docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code

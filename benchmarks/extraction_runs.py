@@ -55,16 +55,16 @@ class Run:
     rows: Counts = field(default_factory=dict)
 
 
-def ours(blocks: Blocks, directory: Path, *, verify: str, workers: int = 1) -> Run:
+def ours(blocks: Blocks, directory: Path, *, verify: str, workers: int = 1, kind: str = "evm-rpc") -> Run:
     """Extract through real processes on an embedded PostgreSQL: a controller and one worker, or several that share the
-    job. ``verify`` is the option of the deploy: off, sample or full.
+    job. ``verify`` is the option of the deploy: off, sample or full; ``kind`` that of dataset and provider.
     """
     with EmbeddedPostgres(directory / "metadb") as server:
         cluster = Cluster(directory, server.url)
         try:
             cluster.start_controller()
             started = [psutil.Process(cluster.start_worker(f"bench-{n}").popen.pid) for n in range(workers)]
-            cluster.register(blocks.url, start_block=blocks.first)
+            cluster.register(blocks.url, start_block=blocks.first, kind=kind)
             return _measure_workers(cluster, started, blocks, verify)
         finally:
             cluster.end()

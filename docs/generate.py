@@ -26,7 +26,7 @@ from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF
 from ampd.chain import tables
 from ampd.cli.ampctl import app as ampctl
 from ampd.cli.ampd import app as ampd
-from ampd.datasets.provider_config import EvmRpcProviderConfig
+from ampd.datasets.provider_config import CONFIG_OF_KIND
 from ampd.errors import ErrorCode
 from ampd.jobs.states import ACTIVE_STATES, TERMINAL_STATES, TRANSITIONS, JobState, Transition
 from ampd.telemetry import cluster_metrics, extraction_metrics, job_metrics, node_metrics
@@ -109,11 +109,11 @@ def tables_page() -> str:
     """Return the page of the lake's tables."""
     said = inspect.cleandoc(tables.__doc__ or "").partition("Conventions:")[2].strip()
     conventions = re.sub(r"``(.+?)``", r"`\1`", said)
-    about = meanings("tables", tables.TABLES)
+    about = meanings("tables", tables.FIREHOSE_TABLES)
     text = f"# Tables\n\n{NOTE}\nThe columns of an EVM dataset. A manifest may take some of the tables only.\n\n"
     text += f"Rules that hold everywhere:\n\n{conventions}\n"
     used: set[tuple[str, str]] = set()
-    for name, schema in tables.TABLES.items():
+    for name, schema in tables.FIREHOSE_TABLES.items():
         order = ", ".join(map(code, tables.SORT_COLUMNS[name]))
         text += f"\n## {name}\n\n{about[name]} Rows of a file ascend by {order}.\n\n"
         text += table(("column", "Arrow type", "null", "meaning"), _columns(name, schema, used))
@@ -194,7 +194,9 @@ def configuration_page() -> str:
         "One TOML file per provider, `<name>.toml` in `providers_dir`; `ampctl provider register` writes it. "
         "`${VARIABLE}` in a text is replaced by the environment of the process that uses the provider.\n\n"
     )
-    text += table(("key", "type", "default", "meaning"), _provider_rows())
+    for kind in CONFIG_OF_KIND:
+        text += f"Of kind `{kind}`:\n\n" + table(("key", "type", "default", "meaning"), _provider_rows(kind)) + "\n"
+    text = text.removesuffix("\n")
     text += "\n## Other environment variables\n\n" + table(("variable", "meaning"), _environment_rows())
     text += "\n## Names of the reference system\n\nOld names that still work: "
     text += ", ".join(f"`{old}` for `{'.'.join(new)}`" for old, new in config.OLD_NAMES.items())
@@ -215,10 +217,10 @@ def _config_rows() -> Iterator[Sequence[str]]:
         yield code(dotted), _type(node), default, about[dotted], code(config.ENV_PREFIX + "__".join(key).upper())
 
 
-def _provider_rows() -> Iterator[Sequence[str]]:
-    properties = _properties(EvmRpcProviderConfig)
-    about = meanings("provider", properties)
-    required = EvmRpcProviderConfig.model_json_schema()["required"]
+def _provider_rows(kind: str) -> Iterator[Sequence[str]]:
+    properties = _properties(CONFIG_OF_KIND[kind])
+    about = meanings(f"provider-{kind}", properties)
+    required = CONFIG_OF_KIND[kind].model_json_schema()["required"]
     for name, node in properties.items():
         yield code(name), _type(node), "required" if name in required else _default(node), about[name]
 
@@ -337,6 +339,9 @@ def promises_page() -> str:
     if faults:
         text += "\n\n## Faults of the reference system that ampd does not have\n\n"
         text += table(("number", "fault", "tests"), faults).rstrip()
+    traps = [(each["place"], each["title"], _test_links(each["tests"])) for each in promises["trap"]]
+    text += "\n\n## Traps of its Admin API and its command line\n\n"
+    text += table(("section of the notes", "trap", "tests"), traps).rstrip()
     return text + "\n"
 
 

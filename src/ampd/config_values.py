@@ -6,8 +6,11 @@ import json
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
 
 
 def split_texts(value: Any) -> Any:
@@ -130,3 +133,17 @@ def checked_trace_url(text: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must hold no keys and no parameters; headers come from OTEL_EXPORTER_OTLP_HEADERS")
     return f"{text.rstrip('/')}/v1/traces" if parts.path in {"", "/"} else text
+
+
+AbsolutePath = Annotated[str, AfterValidator(checked_absolute_path)]
+Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(no_boolean), Field(gt=0)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_networks)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_origins)]
+
+
+class Section(BaseModel):
+    """A table of the config file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -72,7 +72,7 @@ done"""
     def test_compares_worker_versions_across_the_fleet(self, operator: Operator) -> None:
         lines = operator.sh(
             "ampctl worker list --json | jq -r '.workers[] | \n"
-            r"""  "\(.node_id): \(if .info then .info.version else "unknown" end)"' """
+            """  "\\(.node_id): \\(if .info then .info.version else "unknown" end)"'"""
         ).stdout.splitlines()
         assert len(lines) == 3
         assert all(re.fullmatch(r"\S+: v\d+\.\d+\.\d+\S*", line) for line in lines), lines
@@ -91,9 +91,7 @@ done"""
 
 
 class TestWorkerInspect:
-    @pytest.mark.parametrize(
-        "command", ["ampctl worker inspect worker-01", "ampctl worker get worker-01", "ampctl worker inspect worker-01"]
-    )
+    @pytest.mark.parametrize("command", ["ampctl worker inspect worker-01", "ampctl worker get worker-01  # alias"])
     def test_shows_node_id_timestamps_and_build_information_on_a_terminal(
         self, operator: Operator, command: str
     ) -> None:
@@ -123,6 +121,13 @@ class TestWorkerInspect:
     )
     def test_as_json_lets_jq_extract_specific_fields(self, operator: Operator, command: str, pattern: str) -> None:
         assert re.fullmatch(pattern, operator.sh(command).stdout.rstrip("\n"))
+
+    @pytest.mark.parametrize("command", ["ampctl worker inspect worker-01 --json", "ampctl worker list --json"])
+    def test_and_list_print_one_line_of_json(self, operator: Operator, command: str) -> None:
+        text = operator.sh(command).stdout
+        assert text.count("\n") == 1
+        assert "worker-01" in text
+        assert json.loads(text)
 
     def test_shows_when_a_worker_was_last_seen(self, operator: Operator) -> None:
         lines = operator.on_terminal("ampctl worker inspect problematic-worker")

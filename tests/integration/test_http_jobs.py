@@ -277,7 +277,7 @@ async def test_what_is_secret_is_sent_and_seen_nowhere(scene: Scene) -> None:
             "X-Token": "Token ${env:AMP_JOB_TOKEN}",
             "Content-Type": "application/json",
         },
-        "body": {"token": "${env:AMP_JOB_TOKEN}", "price": "${5}"},
+        "body": {"token": "${env:AMP_JOB_TOKEN}", "price": "${5}", "login": {"password": "sw0rdfish"}},
     }
     for usually in (echo, lambda got: echo(got).replace(b"200 OK", b"400 Bad")):
         scene.target.got.clear()
@@ -286,10 +286,14 @@ async def test_what_is_secret_is_sent_and_seen_nowhere(scene: Scene) -> None:
             job = await scene.run(job_input)
         (got,) = scene.target.got
         assert (got.headers["authorization"], got.headers["x-token"]) == (SECRET, "Token t0ps3cret")
-        assert json.loads(got.body) == {"token": "t0ps3cret", "price": "${5}"}
+        assert json.loads(got.body) == {
+            "token": "t0ps3cret",
+            "price": "${5}",
+            "login": {"password": "sw0rdfish"},
+        }
         assert got.path == "/v1/abcdefghijklmnopqrstuvwxyz?key=k3y-k3y-k3y&n=1"
         seen = await scene.everything_that_is_shown(job.id) + str(logs)
-        for secret in ("hunter2", "t0ps3cret", "k3y-k3y-k3y"):
+        for secret in ("hunter2", "t0ps3cret", "k3y-k3y-k3y", "sw0rdfish"):
             assert secret not in seen
         kept = job.result or (job.last_error or {})["error_context"]
         echoed = json.loads(kept["body"])
@@ -304,7 +308,7 @@ async def test_what_is_secret_is_sent_and_seen_nowhere(scene: Scene) -> None:
             "X-Token": "Token ${env:AMP_JOB_TOKEN}",
             "Content-Type": "application/json",
         },
-        "body": {"token": "${env:AMP_JOB_TOKEN}", "price": "${5}"},
+        "body": {"token": "${env:AMP_JOB_TOKEN}", "price": "${5}", "login": {"password": "***"}},
     }
 
 

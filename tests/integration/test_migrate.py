@@ -20,6 +20,7 @@ from ampd.metadata_db import EmbeddedPostgres, migrate, pending_migrations, requ
 from ampd.telemetry import redact
 
 MODULE = import_module("ampd.metadata_db.migrate")  # the function of this name hides it in the package
+BACKEND = import_module("ampd.metadata_db.migration_backend")
 FIRST = "0001_first_tables"
 PATIENCE_SECONDS = 30.0
 # A process that migrates: says "ready", waits for a line, then migrates and prints what it applied.
@@ -139,7 +140,7 @@ def test_a_migration_that_cannot_be_noted_as_done_is_undone(
 
     source = write_migrations(tmp_path, "CREATE TABLE done (n int);")
     with monkeypatch.context() as patch:
-        patch.setattr(MODULE._Backend, "mark_one", no_note)
+        patch.setattr(BACKEND.MigrationBackend, "mark_one", no_note)
         with pytest.raises(AmpError, match="the connection is gone"):
             migrate(empty_database_url, source=source)
     assert "done" not in tables_in(empty_database_url)
@@ -165,7 +166,7 @@ def test_a_lock_row_left_by_yoyo_itself_stops_nobody(empty_database_url: str) ->
 def test_a_table_that_somebody_holds_is_an_error_and_no_hang(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "WAIT_FOR_TABLE", "100ms")
+    monkeypatch.setattr(BACKEND, "WAIT_FOR_TABLE_SECONDS", 0.1)
     source = write_migrations(tmp_path, "ALTER TABLE held ADD COLUMN m int;")
     with psycopg.connect(empty_database_url) as connection:
         connection.execute("CREATE TABLE held (n int)")

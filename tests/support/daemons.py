@@ -201,16 +201,22 @@ class Cluster:
         return json.loads(done.stdout)
 
     def register(
-        self, url: str, *, network: str = "mainnet", start_block: int = 0, name: str = "ethereum/mainnet"
+        self,
+        url: str,
+        *,
+        network: str = "mainnet",
+        start_block: int = 0,
+        name: str = "ethereum/mainnet",
+        kind: str = "evm-rpc",
     ) -> None:
         """Register a provider for ``network`` at ``url``, and a dataset that uses it, through ampctl alone."""
         provider = self.directory / "provider.toml"
-        provider.write_text(f'kind = "evm-rpc"\nnetwork = "{network}"\nurl = "{url}"\n', encoding="utf-8")
+        provider.write_text(f'kind = "{kind}"\nnetwork = "{network}"\nurl = "{url}"\n', encoding="utf-8")
         manifest = self.directory / "manifest.json"
         for arguments in (
             ("provider", "register", network.replace("-", "_"), str(provider)),
             (
-                *("manifest", "generate", "--kind", "evm-rpc", "--network", network),
+                *("manifest", "generate", "--kind", kind, "--network", network),
                 *("--start-block", str(start_block), "--out", str(manifest)),
             ),
             ("dataset", "register", name, str(manifest), "--tag", "1.0.0"),

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ampd.cli.ampd import main
 
@@ -82,3 +83,13 @@ def _run(arguments: list[str], log: str, environment: dict[str, str], directory:
     random.seed()
     sys.argv = ["ampd", *arguments]
     main()
+
+
+def run_as_program(arguments: list[str], log: str, environment: dict[str, str], directory: str) -> NoReturn:
+    """Become ``python -m ampd.cli.ampd`` in a child that was forked by hand, and end with its exit code."""
+    try:
+        _run(arguments, log, environment, directory)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 0)
+    finally:
+        os._exit(1)

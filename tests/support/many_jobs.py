@@ -48,7 +48,7 @@ AWAITED = RUNNING[-1]
 # Of this dataset 1,000 revisions were deployed, all of them long ago.
 OLD_DATASET = ("archive", "often_deployed")
 
-BIG_TABLES = ("jobs", "job_events", "job_attempts", "job_executions", "job_dependencies", "job_progress")
+BIG_TABLES = ("jobs", "job_events", "job_attempts", "job_executions", "job_dependencies", "job_progress", "job_labels")
 
 # Rows that go into a table that was emptied in the same transaction need no log, when there is neither a standby nor an
 # archive. Nothing may change what is measured but the tests themselves: no autovacuum.
@@ -125,6 +125,16 @@ CROSS JOIN LATERAL (
         now() - make_interval(secs => (1000001 - n) * 15.552) AS made_at
 ) AS job
 CROSS JOIN LATERAL (SELECT n BETWEEN 985941 AND 986000 OR state = 'RUNNING' AS is_held) AS attempt
+""",
+    # As the triggers would have counted them.
+    """
+INSERT INTO job_counts
+SELECT kind, namespace_of_job(kind, input), state, 0, count(*), count(*) FILTER (WHERE total_retries > 0),
+       sum(total_retries)
+FROM jobs GROUP BY 1, 2, 3
+""",
+    """
+INSERT INTO job_labels SELECT l.key, l.value, id FROM jobs CROSS JOIN jsonb_each_text(labels) l
 """,
     """
 INSERT INTO job_executions (job_id, number, input, created_at, finished_at, outcome)

@@ -30,6 +30,7 @@ from ampd.jobs import (
     expire_firings,
     expire_jobs,
     fire_due_jobs,
+    fold_job_counts,
     force_overdue_stops,
     hold_lease,
     note_success,
@@ -47,7 +48,9 @@ from support.many_jobs import (
     DAYS,
     DEPENDENT,
     FAILED,
+    FUTURE,
     HELD,
+    JOBS,
     OLD_DATASET,
     OVERDUE,
     RESTLESS,
@@ -518,6 +521,27 @@ async def rescheduling_a_job(engine: Engine) -> None:
     await TimetableStore(engine.db, notifier=engine.notifier).reschedule(row["id"], {"every": 5000}, actor="test")
 
 
+# Statistics of what is counted read the counts, and the jobs of the future.
+COUNTS = 400
+
+
+@reads(job_statistics_by_counts=COUNTS + 2 * FUTURE)
+async def counting_all_jobs(engine: Engine) -> None:
+    assert (await engine.store.statistics(JobFilter())).total == JOBS
+
+
+@reads(job_statistics_by_counts=COUNTS + 2 * FUTURE)
+async def counting_the_active_jobs_of_some_namespaces(engine: Engine) -> None:
+    found = await engine.store.limited_to(("team_3", "archive")).statistics(JobFilter(states=ACTIVE_STATES))
+    assert 0 < found.total < JOBS
+
+
+@reads(lock_retention=0, fold_job_counts=3 * COUNTS)
+async def folding_what_sessions_have_counted(engine: Engine) -> None:
+    await engine.connection.run("UPDATE jobs SET total_retries = 1 WHERE id = ANY (%s)", [*RUNNING])
+    await fold_job_counts(engine.db)
+
+
 @reads(lock_retention=0, expire_firings=6 * 1000)
 async def expiring_fire_times(engine: Engine) -> None:
     await engine.connection.run(
@@ -534,6 +558,11 @@ OF_OLD_DATASET: dict[str, Any] = {"dataset_namespace": OLD_DATASET[0], "dataset_
 OF_DATASET: dict[str, Any] = {"dataset_namespace": "team_3", "dataset_name": "chain_3"}
 # All jobs of a dataset are read to order them.
 OLD = 1_000
+
+# 2,000 jobs have the first one, none has the other one. To see how many there are, at most so many entries are read.
+OFTEN, SELDOM = {"version": "1.0.7"}, {"version": "none"}
+COUNTED = 2_501
+RUN = frozenset({JobState.RUNNING})
 
 LISTS: dict[str, tuple[JobFilter, int]] = {
     "of all sorts": (JobFilter(), LISTED),
@@ -558,6 +587,12 @@ LISTS: dict[str, tuple[JobFilter, int]] = {
     "with a timetable": (JobFilter(recurring=True), 4),
     "with a timetable, active": (JobFilter(recurring=True, states=ACTIVE_STATES), 4),
     "that a worker has": (JobFilter(worker_id="worker-07", states=ACTIVE_STATES), LISTED),
+    "of a namespace": (JobFilter(dataset_namespace="team_3"), LISTED + 51 * len(JobState)),
+    "of a namespace with one dataset, failed": (JobFilter(dataset_namespace="archive", states=FEW), LISTED + 51 * 3),
+    "with a label that many have": (JobFilter(labels=OFTEN), LISTED + 51),
+    "with a label that many have, running": (JobFilter(labels=OFTEN, states=RUN), 3 * COUNTED + LISTED),
+    "with a label that few have": (JobFilter(labels=SELDOM), 4),
+    "with a label that few have, completed": (JobFilter(labels=SELDOM, states=TERMINAL_STATES), 8),
 }
 
 
@@ -592,6 +627,16 @@ CASES |= {
     f"listing {name} for a limited token": Case(_list_seen(wanted), {"list_jobs": LISTED + 51 * pages})
     for name, (wanted, pages) in LIMITED.items()
 }
+
+
+@reads(list_jobs=COUNTED + 3 * len(RUNNING) + LISTED)
+async def listing_running_jobs_with_a_label_that_very_many_have(engine: Engine) -> None:
+    await engine.connection.run("INSERT INTO job_labels SELECT 'team', 'a', id FROM jobs WHERE id <= 10000")
+    await engine.connection.run('UPDATE jobs SET labels = \'{"team": "a"}\' WHERE id = %s', RUNNING[-1])
+    jobs, more = await engine.store.list_page(JobFilter(labels={"team": "a"}, states=RUN), limit=50)
+    assert ([job.id for job in jobs], more) == ([RUNNING[-1]], False)
+
+
 CASES |= {f"listing jobs {name}": Case(_list(wanted), {"list_jobs": most}) for name, (wanted, most) in LISTS.items()}
 
 
@@ -607,6 +652,7 @@ SESSION = {
 # They read no table; or they are parts of list_jobs.
 NOT_GUARDED = {"notify", "newest_jobs", "newest_jobs_in_states", "newest_jobs_of_worker", "newest_jobs_of_product"}
 NOT_GUARDED |= {"newest_jobs_of_namespaces"}
+NOT_GUARDED |= {"newest_jobs_with_label", "newest_jobs_with_rare_label"}
 # What counts jobs by any filter may read all of them.
 NOT_GUARDED |= {"job_statistics"}
 # What metrics tell of all jobs reads all of them, seldom: ampd.admin_api.cluster_figures.

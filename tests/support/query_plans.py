@@ -135,6 +135,8 @@ class _OneTransaction(MetadataDb):
         async with self._connection.transaction():
             yield self._connection
 
+    for_one_statement = transaction
+
 
 @dataclass(frozen=True)
 class Engine:

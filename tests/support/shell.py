@@ -20,7 +20,9 @@ from support.nodes import FIRST_BLOCK, LAST_BLOCK
 
 ROOT = Path(__file__).parents[2]
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-MISSING_TOOLS = [tool for tool in ("bash", "jq", "curl", "script") if shutil.which(tool) is None]
+# `make tools` installs them from Debian. In CI nothing is left out: there a test without its tool fails.
+TOOLS = ("bash", "jq", "curl", "script", "watch")
+MISSING_TOOLS = [] if os.environ.get("CI") else [tool for tool in TOOLS if shutil.which(tool) is None]
 Ran = subprocess.CompletedProcess[str]
 
 # What a deploy is asked for, so that its job ends this way by itself; a job without an end is stopped.
@@ -40,19 +42,22 @@ class Operator:
         assert done.returncode == 0, done.stderr
         return done
 
-    def sh_unchecked(self, command: str, *, directory: Path = ROOT) -> Ran:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the shell."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AMP_")}
-        environment |= {
+        return environment | {
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
             "AMP_ADMIN_URL": self.cluster.admin_url,
             "TERM": "xterm",
         }
+
+    def sh_unchecked(self, command: str, *, directory: Path = ROOT) -> Ran:
         command = command.replace("http://localhost:1610", self.cluster.admin_url)
         return subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
             capture_output=True,
             text=True,
-            env=environment,
+            env=self.environment(),
             cwd=directory,
             timeout=60,
             check=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -97,7 +97,11 @@ class Segments:
 
 
 class Tip:
-    """A database, a lake in memory, a node, and workers."""
+    """A database, a lake in memory, a node, and workers. ``kind`` says how jobs read from the node."""
+
+    kind = "evm-rpc"
+    table_names: Sequence[str] = tuple(TABLES)
+    settings: Mapping[str, Any] = {}
 
     def __init__(self, db: MetadataDb, forks: Forks, node: ForkingNode, executor: ThreadPoolExecutor) -> None:
         self.db = db
@@ -178,9 +182,9 @@ class Tip:
         **provider: Any,
     ) -> int:
         """Deploy the dataset `tip/chain` with ``provider`` settings (another node's ``url``, say); return its job."""
-        settings = {"network": "tip", "url": self.node.url, **provider}
-        await ProviderStore(self._providers).put("tip", "evm-rpc", settings)
-        manifest = generate_manifest("evm-rpc", "tip", start_block, finalized)
+        settings = {"network": "tip", "url": self.node.url, **self.settings, **provider}
+        await ProviderStore(self._providers).put("tip", self.kind, settings)
+        manifest = generate_manifest(self.kind, "tip", start_block, finalized)
         registered = await DatasetStore(self.db, self._manifests).register("tip", "chain", "1.0.0", manifest)
         wanted = {
             "dataset_namespace": "tip",
@@ -217,7 +221,7 @@ class Tip:
         async def is_there() -> bool:
             job = await self.jobs.get(job_id)
             assert job.last_error is None, job.last_error
-            looks = [await self.segments(table) for table in TABLES]
+            looks = [await self.segments(table) for table in self.table_names]
             return all(look.end == last and look.is_of(chain) for look in looks)
 
         await self.until(f"the chain up to {last}", is_there)

@@ -134,9 +134,11 @@ def test_a_table_of_another_network_is_refused() -> None:
     assert "tables.blocks.network is 'mainnet', but the manifest's network is 'base'" in message
 
 
-@pytest.mark.parametrize("kind", ["firehose", "solana", "manifest", "static"])
+@pytest.mark.parametrize("kind", ["solana", "manifest", "static"])
 def test_kinds_of_the_future_are_refused_with_what_is_supported(kind: str) -> None:
-    assert f"kind '{kind}' is not supported yet; supported is 'evm-rpc'" in refused(with_changes(kind=kind))
+    assert f"kind '{kind}' is not supported yet; supported are 'evm-rpc', 'firehose'" in refused(
+        with_changes(kind=kind)
+    )
     with pytest.raises(AmpError, match="is not supported yet"):
         generate_manifest(kind, "mainnet")
 

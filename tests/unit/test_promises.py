@@ -18,12 +18,14 @@ DOCUMENTS = ["job-management", "job-progress-api", "worker-management", "ampd-wo
 
 
 def proven() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every promise and every fault, with a name for people."""
+    """Give every promise, fault and trap, with a name for people."""
     for section in PROMISES["section"]:
         for promise in section["promise"]:
             yield f"{section['document']}: {promise['sentence']}", promise
     for fault in PROMISES.get("fault", ()):
         yield f"fault {fault['number']}: {fault['title']}", fault
+    for trap in PROMISES["trap"]:
+        yield f"trap in {trap['place']}: {trap['title']}", trap
 
 
 @cache
@@ -77,7 +79,7 @@ def test_every_document_is_there_and_no_section_or_sentence_twice() -> None:
 
 
 def test_entries_have_no_other_keys_than_those_that_are_read() -> None:
-    assert set(PROMISES) <= {"section", "later", "fault"}
+    assert set(PROMISES) <= {"section", "later", "fault", "trap"}
     for section in PROMISES["section"]:
         assert set(section) == {"document", "heading", "promise"}
         assert all(
@@ -87,6 +89,8 @@ def test_entries_have_no_other_keys_than_those_that_are_read() -> None:
         assert set(entry) == {"document", "heading", "sentence", "note"}
     for fault in PROMISES.get("fault", ()):
         assert set(fault) == {"number", "title", "tests"}
+    for trap in PROMISES["trap"]:
+        assert set(trap) == {"place", "title", "tests"}
 
 
 def test_faults_are_counted_from_one() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ampd.datasets import EvmRpcProviderConfig, Provider, ProviderStore, parse_evm_rpc_config, redacted
+from ampd.datasets import EvmRpcProviderConfig, Provider, ProviderStore, parse_config, redacted
 from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.head import HeadPolicy
 from ampd.extraction.sources import head_policy
@@ -93,7 +93,7 @@ async def test_placeholders_are_replaced_when_a_provider_is_found_and_only_then(
     store = store_in(tmp_path)
     [provider] = await store.find("evm-rpc", "mainnet")
     assert provider.config["auth_token"] == "xs3cr3t-tokeny4-$RPC_TOKEN-$"
-    assert parse_evm_rpc_config(provider.config, "test").concurrent_request_limit == 4
+    assert parse_config(provider.config, "test").concurrent_request_limit == 4
     assert "${RPC_TOKEN}" in (await store.get("node")).config["auth_token"]
 
 
@@ -256,7 +256,7 @@ async def test_bad_settings_are_refused_and_nothing_is_written(
     tmp_path: Path, changes: dict[str, Any], fault: str
 ) -> None:
     null = None in changes.values()
-    code = ErrorCode.INVALID_REQUEST_BODY if null else ErrorCode.INVALID_PROVIDER
+    code = ErrorCode.DATA_CONVERSION_ERROR if null else ErrorCode.INVALID_PROVIDER
     message = await refused(store_in(tmp_path), code, {"network": "mainnet", "url": URL, **changes})
     assert fault in message
     assert "s3cr3t" not in message
@@ -271,8 +271,8 @@ async def test_a_bad_registration_leaves_the_good_file_as_it_is(tmp_path: Path) 
 
 
 async def test_kinds_that_ampd_cannot_use_are_refused_with_those_it_can(tmp_path: Path) -> None:
-    message = await refused(store_in(tmp_path), ErrorCode.INVALID_PROVIDER, {"network": "m", "url": "x"}, "firehose")
-    assert "kind 'firehose' is not supported yet; supported is 'evm-rpc'" in message
+    message = await refused(store_in(tmp_path), ErrorCode.INVALID_PROVIDER, {"network": "m", "url": "x"}, "solana")
+    assert "kind 'solana' is not supported yet; supported are 'evm-rpc', 'firehose'" in message
 
 
 @pytest.mark.parametrize("url", ["wss://node.example/x", "ws://127.0.0.1:8546", "ipc:///var/run/geth.ipc", URL])

@@ -214,7 +214,9 @@ class Scripted:
     async def close(self) -> None:
         pass
 
-    async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+    async def read(
+        self, start_block: int, end_block: int, *, most_blocks: int, cursor: str | None = None
+    ) -> AsyncGenerator[BlockBatch, None]:
         self.reads.append((start_block, end_block))
         try:
             for step in self.scripts.pop(0):

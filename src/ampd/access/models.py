@@ -10,13 +10,15 @@ from typing import Final
 
 from ampd.errors import AmpError, ErrorCode
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_NAMESPACE: Final = re.compile(r"[a-z0-9_]{1,63}")
+NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_NAME: Final = re.compile(NAME_PATTERN)
+# As long as datasets may have them.
+_NAMESPACE: Final = re.compile(r"[a-z0-9_]{1,255}")
 MAX_NAMESPACES: Final = 100
 # Before the name of a token in the history of a job: no token can be named so that it looks like a worker. (Not
 # "token:": logs hide what comes after that.)
 ACTOR_PREFIX: Final = "admin-api:"
-_MAX_SECONDS: Final = 100 * 366 * 86_400.0
+MAX_SECONDS: Final = 100 * 366 * 86_400.0
 
 
 class Role(StrEnum):
@@ -73,7 +75,7 @@ class NewToken:
             raise _invalid("name", "want a letter or digit, then letters, digits, '_', '.' and '-', 64 at most")
         if self.namespaces is not None:
             self._check_namespaces(self.namespaces)
-        if self.expires_in_seconds is not None and not 0 < self.expires_in_seconds <= _MAX_SECONDS:
+        if self.expires_in_seconds is not None and not 0 < self.expires_in_seconds <= MAX_SECONDS:
             raise _invalid("expires_in_secs", "want more than 0 and less than a hundred years")
 
     def _check_namespaces(self, namespaces: tuple[str, ...]) -> None:

@@ -11,11 +11,15 @@ from fastapi.openapi.utils import get_openapi
 
 from ampd.admin_api.authentication import Authentication, RequestPace
 from ampd.admin_api.errors import error_responses, install_error_handlers
+from ampd.admin_api.exact import make_bounds_exact
+from ampd.admin_api.links import add_links
+from ampd.admin_api.methods import Methods
 from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
 from ampd.admin_api.request_meter import RequestMeter
 from ampd.admin_api.routes import (
     datasets,
+    events,
     files,
     health,
     job_creation,
@@ -26,6 +30,7 @@ from ampd.admin_api.routes import (
     providers,
     restores,
     revisions,
+    schema,
     timetable,
     tokens,
     webhooks,
@@ -67,6 +72,7 @@ def create_app(services: Services, gate: Gate | None = None) -> FastAPI:
 def _guard(app: FastAPI, gate: Gate) -> None:
     """Put what looks at requests around ``app``: what is added last sees them first."""
     public = frozenset(route.path for route in api_routes(app.routes) if rule_of(route) == Rule(None))
+    app.add_middleware(Methods, routes=app.routes)
     pace = RequestPace(gate.requests_per_minute)
     app.add_middleware(Authentication, requires_token=gate.requires_token, pace=pace, public=public)
     app.add_middleware(RequestGuard, origins=gate.cors_origins, body_seconds=gate.request_seconds)
@@ -75,7 +81,7 @@ def _guard(app: FastAPI, gate: Gate) -> None:
             CORSMiddleware,
             allow_origins=gate.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["X-Request-Id", "X-Deleted-Count", "Retry-After"],
         )
     app.add_middleware(RequestMeter)
@@ -95,8 +101,8 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers)
-    of_the_lake = (datasets, restores, manifests, providers, revisions, files)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events)
+    of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)
     install_error_handlers(app)
@@ -116,6 +122,8 @@ def _specification_of(app: FastAPI) -> dict[str, Any]:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
+        make_bounds_exact(schema)
+        add_links(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 

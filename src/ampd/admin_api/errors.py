@@ -33,6 +33,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_REFERENCE,
         ErrorCode.INVALID_HASH,
         ErrorCode.INVALID_REQUEST_BODY,
+        ErrorCode.DATA_CONVERSION_ERROR,
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.UNKNOWN_JOB_KIND,
@@ -45,6 +46,17 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_PATH_PARAMETERS,
         ErrorCode.INVALID_FILE_ID,
         ErrorCode.CANNOT_DELETE_LATEST_VERSION,
+        ErrorCode.EMPTY_TABLES_AND_FUNCTIONS,
+        ErrorCode.INVALID_TABLE_NAME,
+        ErrorCode.INVALID_TABLE_SQL,
+        ErrorCode.NO_TABLE_REFERENCES,
+        ErrorCode.CATALOG_QUALIFIED_TABLE,
+        ErrorCode.TABLE_REFERENCE_RESOLUTION,
+        ErrorCode.SELF_REFERENCING_TABLE,
+        ErrorCode.SELF_REF_TABLE_NOT_FOUND,
+        ErrorCode.CYCLIC_DEPENDENCY,
+        ErrorCode.INVALID_PLAN,
+        ErrorCode.NON_INCREMENTAL_QUERY,
     ),
     401: (ErrorCode.UNAUTHORIZED,),
     403: (ErrorCode.FORBIDDEN, ErrorCode.CROSS_ORIGIN_REFUSED),
@@ -80,10 +92,12 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.REVISION_IS_ACTIVE,
         ErrorCode.WRITER_JOB_NOT_TERMINAL,
         ErrorCode.FILE_METADATA_REMAINING,
+        ErrorCode.EVENTS_DISABLED,
     ),
+    410: (ErrorCode.EVENTS_EXPIRED,),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
     429: (ErrorCode.RATE_LIMITED,),
-    503: (ErrorCode.METADATA_DB_UNREACHABLE,),
+    503: (ErrorCode.METADATA_DB_UNREACHABLE, ErrorCode.TOO_MANY_STREAMS),
 }
 STATUS_OF: Final[dict[ErrorCode, int]] = {code: status for status, codes in _STATUS_GROUPS.items() for code in codes}
 INTERNAL_STATUS: Final = 500
@@ -103,6 +117,7 @@ _BODY_CODES: Final = {
     "/datasets": ErrorCode.INVALID_PAYLOAD_FORMAT,
     "/manifests": ErrorCode.INVALID_PAYLOAD_FORMAT,
     "/providers": ErrorCode.INVALID_REQUEST_BODY,
+    "/schema": ErrorCode.INVALID_PAYLOAD_FORMAT,
 }
 _HTTP_CODES: Final = {
     404: ErrorCode.NOT_FOUND,
@@ -143,14 +158,19 @@ def error_response(code: ErrorCode, message: str, status: int, headers: dict[str
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)
 
 
-def error_responses(*codes: ErrorCode, bad_request: ErrorCode | None = None) -> dict[int | str, dict[str, Any]]:
+def error_responses(
+    *codes: ErrorCode, bad_request: ErrorCode | None = None, not_found: ErrorCode | None = None
+) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of a route for the specification: its error codes, grouped by status.
 
-    ``bad_request`` is a code that this route answers with 400 although it has another status elsewhere.
+    ``bad_request`` is a code that this route answers with 400 although it has another status elsewhere, ``not_found``
+    one that it answers with 404.
     """
     by_status: dict[int, list[ErrorCode]] = defaultdict(list)
     if bad_request is not None:
         by_status[400].append(bad_request)
+    if not_found is not None:
+        by_status[404].append(not_found)
     for code in (*codes, ErrorCode.INTERNAL_ERROR):
         by_status[STATUS_OF.get(code, INTERNAL_STATUS)].append(code)
     return {

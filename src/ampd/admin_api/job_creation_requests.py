@@ -20,16 +20,17 @@ from pydantic import (
 )
 
 from ampd.admin_api.requests import (
-    MAX_DEPENDENCIES,
     MAX_INT32,
     MAX_WRITERS,
+    Dependencies,
     DeployRequest,
     RetryRequest,
+    Selector,
     VerifyRequest,
-    checked_selector,
 )
 from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.strict import MAX_INT64, Strict
+from ampd.admin_api.shapes import shaped, within
+from ampd.admin_api.strict import Strict
 from ampd.jobs import Schedule, parse_schedule
 from ampd.jobs.schedule_request import refused
 
@@ -39,6 +40,14 @@ MAX_INPUT_BYTES: Final = 256 * 1024
 MAX_KEY_CHARACTERS: Final = 255
 MAX_COOLDOWN_SECONDS: Final = 366 * 86_400
 _LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}")
+
+
+KEY: Final = {"pattern": r"^[^\x00-\x20\x7f-\xa0][ -~]*$", "maxLength": MAX_KEY_CHARACTERS}
+LABELS: Final = {
+    "maxProperties": MAX_LABELS,
+    "propertyNames": {"pattern": f"^{_LABEL_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_CHARACTERS},
+}
 
 
 def _moment(value: Any) -> Any:
@@ -101,12 +110,12 @@ class CreateJobRequest(Strict):
     )
 
     kind: StrictStr = Field(
-        description="extraction, verification, compaction, http, or a kind that an installed package brings"
+        description="extraction, verification, compaction, http, or a kind that an installed package brings",
     )
     input: Annotated[dict[str, Any], AfterValidator(_input)] = Field(
         default_factory=dict, description="what the kind needs; its values are checked when the kind is known here"
     )
-    labels: Annotated[dict[str, StrictStr], AfterValidator(_labels)] = Field(
+    labels: Annotated[dict[str, StrictStr], AfterValidator(_labels), shaped(LABELS)] = Field(
         default_factory=dict, description="names to find the job by, such as product and env"
     )
     retries: Annotated[StrictInt, Field(ge=0, le=MAX_INT32)] | None = Field(
@@ -120,15 +129,12 @@ class CreateJobRequest(Strict):
         default=None, description="not before: RFC 3339, or milliseconds since 1970"
     )
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
-    depends_on: list[StrictStr | Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]] = Field(
+    depends_on: Dependencies = Field(
         default_factory=list,
-        max_length=MAX_DEPENDENCIES,
         description="what must have completed before: ids of jobs, or references of datasets (their extraction jobs)",
     )
-    worker: Annotated[StrictStr | None, AfterValidator(checked_selector)] = Field(
-        default=None, description="the worker that must run it: its id, or a prefix and '*'"
-    )
-    idempotency_key: Annotated[StrictStr, AfterValidator(_key)] | None = Field(
+    worker: Selector = Field(default=None, description="the worker that must run it: its id, or a prefix and '*'")
+    idempotency_key: Annotated[StrictStr, AfterValidator(_key), shaped(KEY)] | None = Field(
         default=None, description="the same key with the same content is the same job, while that is there"
     )
 
@@ -189,6 +195,6 @@ class CompactionJobInput(Strict):
     """Input of kind ``compaction``."""
 
     dataset: StrictStr
-    cooldown_secs: StrictFloat | StrictInt = Field(
+    cooldown_secs: Annotated[StrictFloat | StrictInt, shaped(within(0, MAX_COOLDOWN_SECONDS))] = Field(
         default=0.0, ge=0, le=MAX_COOLDOWN_SECONDS, description="files stay as they are until they are so old"
     )

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from ampd.admin_api.requests import DEFAULT_LIMIT, MAX_DELAY_SECONDS, MAX_LIMIT
+from ampd.admin_api.shapes import DATASET, LABEL, REASON, STATUSES, shaped, within
 from ampd.admin_api.strict import MAX_INT64, Strict
 
 # The last millisecond of the year 9999.
@@ -56,7 +57,14 @@ def _from_milliseconds(value: Any) -> Any:
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_from_milliseconds),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", **within(0, MAX_MILLISECONDS)},
+                {"type": "string", "format": "date-time"},
+            ]
+        }
+    ),
 ]
 OneJobId = Annotated[StrictInt, Field(ge=1, le=MAX_INT64)]
 DelayMs = Annotated[StrictInt, Field(ge=0, le=MAX_DELAY_SECONDS * 1000)]
@@ -72,10 +80,16 @@ class JobCriteriaQuery(Strict):
     recurring: bool | None = Field(default=None, description="only jobs with a timetable, or only those without")
     product: str | None = Field(default=None, description="only jobs with this label `product`")
     env: str | None = Field(default=None, description="only jobs with this label `env`")
-    dataset: str | None = Field(default=None, description="only jobs of this dataset: namespace/name")
-    dataset_namespace: str | None = Field(default=None, description="only jobs of datasets of this namespace")
+    dataset: Annotated[str, shaped(DATASET)] | None = Field(
+        default=None, description="only jobs of this dataset: namespace/name"
+    )
+    dataset_namespace: str | None = Field(
+        default=None, description="only jobs of datasets of this namespace", examples=["ethereum"]
+    )
     worker_id: str | None = Field(default=None, description="only jobs that this worker has, or had last")
-    label: list[str] = Field(default_factory=list, description="only jobs with this label: key=value; may be repeated")
+    label: list[Annotated[str, shaped(LABEL)]] = Field(
+        default_factory=list, description="only jobs with this label: key=value; may be repeated"
+    )
     created_after: Moment | None = Field(default=None, description="only jobs created then or later (RFC 3339)")
     created_before: Moment | None = Field(default=None, description="only jobs created before (RFC 3339)")
     from_: Instant | None = Field(default=None, alias="from", description=_FROM)
@@ -85,7 +99,11 @@ class JobCriteriaQuery(Strict):
 class JobListQuery(JobCriteriaQuery):
     """Query parameters of GET /jobs. The range of ``limit`` is checked by the route: it has codes of its own."""
 
-    limit: int = Field(default=DEFAULT_LIMIT, description=f"how many jobs at most, 1 to {MAX_LIMIT}")
+    limit: int = Field(
+        default=DEFAULT_LIMIT,
+        description=f"how many jobs at most, 1 to {MAX_LIMIT}",
+        json_schema_extra=within(1, MAX_LIMIT),
+    )
     last_job_id: int | None = Field(default=None, ge=1, le=MAX_INT64, description="the next_cursor of the page before")
     offset: int = Field(
         default=0,
@@ -93,7 +111,7 @@ class JobListQuery(JobCriteriaQuery):
         le=MAX_OFFSET,
         description="how many jobs to pass over; pages move when jobs come or go: the cursor is the better way",
     )
-    status: str = Field(
+    status: Annotated[str, shaped(STATUSES)] = Field(
         default="active",
         description="active, terminal, all, or states with commas between; any case; error and failed both mean FAILED",
     )
@@ -102,19 +120,30 @@ class JobListQuery(JobCriteriaQuery):
 class JobStatsQuery(JobCriteriaQuery):
     """Query parameters of GET /jobs/stats."""
 
-    status: str = Field(default="all", description="as that of GET /jobs")
+    status: Annotated[str, shaped(STATUSES)] = Field(default="all", description="as that of GET /jobs")
 
 
 class HistoryQuery(Strict):
     """Query parameters of GET /jobs/{id}/history."""
 
-    limit: int = Field(default=DEFAULT_LIMIT, description=f"how many executions at most, 1 to {MAX_LIMIT}")
+    limit: int = Field(
+        default=DEFAULT_LIMIT,
+        description=f"how many executions at most, 1 to {MAX_LIMIT}",
+        json_schema_extra=within(1, MAX_LIMIT),
+    )
+
+
+_TERMINAL: Final = "^(?:terminal|completed|stopped|error|failed)$"
 
 
 class JobDeleteQuery(Strict):
     """Query parameters of DELETE /jobs."""
 
-    status: str = Field(default="terminal", description="terminal, completed, stopped or error")
+    status: str = Field(
+        default="terminal",
+        description="terminal, completed, stopped or error; any case",
+        json_schema_extra={"pattern": _TERMINAL},
+    )
 
 
 class JobDeleteRequest(Strict):
@@ -129,7 +158,9 @@ def _checked_reason(value: str | None) -> str | None:
     return value
 
 
-Reason = Annotated[Annotated[StrictStr, Field(max_length=MAX_REASON)] | None, AfterValidator(_checked_reason)]
+Reason = Annotated[
+    Annotated[StrictStr, Field(max_length=MAX_REASON), shaped(REASON)] | None, AfterValidator(_checked_reason)
+]
 _REASON: Final = "why; kept in the job and in its history"
 
 
@@ -149,6 +180,9 @@ class EmptyRequest(Strict):
     """Body of an operation that needs none."""
 
 
+_Status = Annotated[StrictStr, shaped(STATUSES)]
+
+
 class JobSelection(Strict):
     """Body of an operation on many jobs: which ones. All that is given must hold; when nothing is, `all` must be true.
 
@@ -156,7 +190,7 @@ class JobSelection(Strict):
     ones resumed, `failed` ones retried, `terminal` ones deleted.
     """
 
-    status: StrictStr | list[StrictStr] | None = Field(
+    status: _Status | Annotated[list[_Status], Field(min_length=1)] | None = Field(
         default=None, description="states or their words: one, several with commas between, or a list"
     )
     job_ids: list[OneJobId] | None = Field(default=None, max_length=MAX_JOB_IDS, description="only these")
@@ -166,7 +200,9 @@ class JobSelection(Strict):
     product: StrictStr | None = Field(default=None, description="only jobs with this label `product`")
     env: StrictStr | None = Field(default=None, description="only jobs with this label `env`")
     labels: dict[StrictStr, StrictStr] = Field(default_factory=dict, description="only jobs with all of these labels")
-    dataset: StrictStr | None = Field(default=None, description="only jobs of this dataset: namespace/name")
+    dataset: Annotated[StrictStr, shaped(DATASET)] | None = Field(
+        default=None, description="only jobs of this dataset: namespace/name"
+    )
     dataset_namespace: StrictStr | None = Field(default=None, description="only jobs of datasets of this namespace")
     worker_id: StrictStr | None = Field(default=None, description="only jobs that this worker has, or had last")
     from_: Instant | None = Field(default=None, alias="from", description=_FROM)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from ampd.admin_api.shapes import DATASET, REFERENCE, shaped
 from ampd.admin_api.strict import MAX_INT64, Strict
 from ampd.admin_api.timestamps import rfc3339
 from ampd.data_store import RegisteredFile, RestoredTable, RestoreProgress, RevisionInfo
+from ampd.data_store.revisions import LONGEST_PATH, REVISION_PATH_PATTERN
 
 MAX_REVISIONS = 10_000
 MAX_DELAY_SECONDS = 365 * 86_400
@@ -62,7 +64,9 @@ class RevisionListQuery(Strict):
     last_id: int | None = Field(
         default=None, ge=1, le=MAX_INT64, description="the id of the last revision of the page before"
     )
-    dataset: str | None = Field(default=None, description="only those of this dataset: namespace/name")
+    dataset: Annotated[str, shaped(DATASET)] | None = Field(
+        default=None, description="only those of this dataset: namespace/name"
+    )
     table_name: str | None = Field(default=None, description="only those of tables with this name")
 
 
@@ -95,14 +99,17 @@ class PruneQuery(Strict):
 class TableRequest(Strict):
     """A table of a dataset: `namespace/name@revision`, where a revision is also `latest`, `dev` or a hash."""
 
-    dataset: StrictStr
-    table_name: StrictStr
+    dataset: Annotated[StrictStr, shaped(REFERENCE)]
+    table_name: Annotated[StrictStr, Field(examples=["blocks"])]
+
+
+_REVISION_PATH: Final = {"pattern": REVISION_PATH_PATTERN, "maxLength": LONGEST_PATH, "examples": [_PATH]}
 
 
 class RegisterRevisionRequest(TableRequest):
     """Body of POST /revisions. `path` lies below the data directory."""
 
-    path: StrictStr
+    path: Annotated[StrictStr, shaped(_REVISION_PATH)]
 
 
 class RestoreTableRequest(Strict):

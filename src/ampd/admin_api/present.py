@@ -59,6 +59,7 @@ from ampd.jobs import (
 )
 
 MAX_GAPS: Final = 100
+_ONCE: Final = Schedule()
 
 
 def job_body(job: Job) -> JobBody:
@@ -115,7 +116,7 @@ def _job_fields(job: Job) -> dict[str, Any]:
 
 
 def _timetable_fields(job: Job) -> dict[str, Any]:
-    schedule = job.schedule or Schedule()
+    schedule = job.schedule or _ONCE
     has_begun = job.started_at is not None
     once = job.execution_number if has_begun else job.execution_number - 1
     return {

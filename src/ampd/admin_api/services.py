@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Protocol, cast, runtime_checkable
 
 from fastapi import Depends, Request
 
 from ampd.access import Access, AccessStore
 from ampd.admin_api.cluster_figures import ClusterFigures
+from ampd.admin_api.event_streams import EventStreams
 from ampd.admin_api.rules import access_under_rule
 from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
+from ampd.queries import SchemaPlanner
 from ampd.webhooks import WebhookStore
+from ampd.worker_events import WorkerEventLog
 
 # Who did it, in the history of a job, when nobody had to show a token.
 ACTOR = "admin-api"
@@ -45,9 +48,12 @@ class Services:
     timetables: TimetableStore
     kinds: Mapping[str, InputKind]
     webhooks: WebhookStore
+    events: WorkerEventLog
+    event_streams: EventStreams
     access: AccessStore
     figures: ClusterFigures
     version: str
+    schemas: SchemaPlanner = field(default_factory=SchemaPlanner)
     actor: str = ACTOR
     namespaces: tuple[str, ...] | None = None
 
@@ -56,9 +62,9 @@ class Services:
         if access.namespaces is None:
             return self if access.actor == self.actor else replace(self, actor=access.actor)
         limited = {
-            field.name: store.limited_to(access.namespaces)
-            for field in fields(self)
-            if isinstance(store := getattr(self, field.name), Limitable)
+            each.name: store.limited_to(access.namespaces)
+            for each in fields(self)
+            if isinstance(store := getattr(self, each.name), Limitable)
         }
         return replace(self, actor=access.actor, namespaces=access.namespaces, **limited)
 

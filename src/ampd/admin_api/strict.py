@@ -41,4 +41,14 @@ class Strict(BaseModel):
         unknown = sorted(set(data) - set(known)) if isinstance(data, dict) else []
         if unknown:
             raise ValueError(f"unknown {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
-        return refuse_strange_values(data)
+        refuse_strange_values(data)
+        return {key: _whole(value) for key, value in data.items()} if isinstance(data, dict) else data
+
+
+def _whole(value: Any) -> Any:
+    """Return 1.0 as 1: JSON has one kind of numbers, and JSON Schema calls both integers. What is inside of objects is
+    theirs to say.
+    """
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

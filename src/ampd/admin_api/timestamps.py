@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS_OF_A_DAY: Final = 86_400_000
 
 
 def rfc3339(instant: datetime) -> str:
@@ -13,12 +14,14 @@ def rfc3339(instant: datetime) -> str:
 
     jq's ``fromdateiso8601`` takes nothing else (design section 5.1).
     """
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # strftime does the same in ten times the time: a page of jobs has hundreds of them.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def milliseconds(instant: datetime) -> int:
     """Return ``instant`` as milliseconds since the epoch."""
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
+    since = instant - _EPOCH
+    return since.days * _MILLISECONDS_OF_A_DAY + since.seconds * 1000 + since.microseconds // 1000
 
 
 def both_forms(name: str, instant: datetime | None) -> dict[str, Any]:

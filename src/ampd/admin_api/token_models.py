@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from ampd.access import NewToken, Role, Token, TokenStatus
+from ampd.access.models import MAX_NAMESPACES, MAX_SECONDS, NAME_PATTERN
+from ampd.admin_api.shapes import NAMESPACE, shaped
 from ampd.admin_api.strict import Strict
 from ampd.admin_api.timestamps import rfc3339
+
+_NAME: Final = {"pattern": f"^{NAME_PATTERN}$"}
+_SOME: Final = {"minItems": 1, "maxItems": MAX_NAMESPACES}
+_LIFE: Final = {"exclusiveMinimum": 0, "maximum": MAX_SECONDS}
 
 
 class CreateTokenRequest(Strict):
@@ -23,13 +29,13 @@ class CreateTokenRequest(Strict):
     role: Role = Field(
         description="viewer reads; operator also runs jobs; admin also changes datasets, providers, webhooks and tokens"
     )
-    name: StrictStr | None = Field(
+    name: Annotated[StrictStr, shaped(_NAME)] | None = Field(
         default=None, description="stands in the history of jobs; one is made up unless given"
     )
-    namespaces: list[StrictStr] | None = Field(
+    namespaces: Annotated[list[Annotated[StrictStr, shaped(NAMESPACE)]], shaped(_SOME)] | None = Field(
         default=None, description="the namespaces of datasets that it sees; nothing else is there for it. null: all"
     )
-    expires_in_secs: StrictFloat | StrictInt | None = Field(
+    expires_in_secs: Annotated[StrictFloat | StrictInt, shaped(_LIFE)] | None = Field(
         default=None, description="for how many seconds from now it opens anything; null: until it is revoked"
     )
 

@@ -21,6 +21,7 @@ from pydantic import (
 from ampd.admin_api.job_requests import Moment
 from ampd.admin_api.models import JsonObject, Timestamp
 from ampd.admin_api.requests import MAX_LIMIT
+from ampd.admin_api.shapes import within
 from ampd.admin_api.strict import MAX_INT64, Strict
 from ampd.admin_api.timestamps import rfc3339
 from ampd.webhooks import (
@@ -148,7 +149,11 @@ def _status(value: Any) -> Any:
 class DeliveryListQuery(Strict):
     """Query parameters of GET /webhooks/{id}/deliveries."""
 
-    limit: int = Field(default=DELIVERIES_LIMIT, description=f"how many at most, 1 to {MAX_LIMIT}")
+    limit: int = Field(
+        default=DELIVERIES_LIMIT,
+        description=f"how many at most, 1 to {MAX_LIMIT}",
+        json_schema_extra=within(1, MAX_LIMIT),
+    )
     after: int | None = Field(default=None, ge=1, le=MAX_INT64, description="the next_cursor of the page before")
     status: Annotated[DeliveryStatus, BeforeValidator(_status)] | None = Field(
         default=None, description="only these; any case"

@@ -253,16 +253,22 @@ def decode_wei(column: pa.StringArray) -> tuple[pa.Decimal128Array, pa.FixedSize
     """Decode QUANTITY below 2^256 into the two columns of an amount (see :mod:`ampd.chain.tables`)."""
     if _is_empty(column):
         return pa.nulls(len(column), WEI), pa.nulls(len(column), pa.binary(32))
-    words = _quantity_words(column, 32)
-    little_endian = np.zeros((len(column), 2), dtype=np.uint64)
+    return wei_of_words(_quantity_words(column, 32), _validity(column))
+
+
+def wei_of_words(words: Words, validity: pa.Buffer | None) -> tuple[pa.Decimal128Array, pa.FixedSizeBinaryArray]:
+    """Return the two columns of an amount from 64-bit words (n, …), the most significant first; ``validity`` are the
+    bits of the rows that have one (None: all).
+    """
+    little_endian = np.zeros((len(words), 2), dtype=np.uint64)
     little_endian[:, : min(2, words.shape[1])] = words[:, :-3:-1]
-    buffers = [_validity(column), pa.py_buffer(little_endian)]
-    decimals = pa.Decimal128Array.from_buffers(WEI, len(column), buffers)
+    decimals = pa.Decimal128Array.from_buffers(WEI, len(words), [validity, pa.py_buffer(little_endian)])
     overflow = _overflows(words)
     if not overflow.any():
-        return decimals, pa.nulls(len(column), pa.binary(32))
+        return decimals, pa.nulls(len(words), pa.binary(32))
     fits, nothing = pa.array(~overflow), pa.scalar(None, pa.binary(32))
-    exact = _fixed_bytes(_big_endian(words, 32), column)
+    rows = pa.py_buffer(np.ascontiguousarray(_big_endian(words, 32)))
+    exact = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(words), [validity, rows])
     return pc.if_else(fits, decimals, pa.scalar(None, WEI)), pc.if_else(fits, nothing, exact)
 
 
@@ -278,7 +284,11 @@ def _overflows(words: Words) -> Mask:
 
 def decode_decimal_text(column: pa.StringArray) -> pa.StringArray:
     """Decode QUANTITY below 2^256 into decimal text."""
-    amounts, raw = decode_wei(column)
+    return decimal_text(*decode_wei(column))
+
+
+def decimal_text(amounts: pa.Decimal128Array, raw: pa.FixedSizeBinaryArray) -> pa.StringArray:
+    """Return the two columns of an amount as decimal text."""
     text = pc.cast(amounts, pa.string())
     if raw.null_count == len(raw):
         return text

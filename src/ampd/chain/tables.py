@@ -162,12 +162,42 @@ WITHDRAWALS: Final = pa.schema(
     ]
 )
 
+# What transactions did: each call that one contract made to another, and the first of each transaction. Only Firehose
+# has them. Calls whose effects were undone (in a transaction that failed, or within one that did not) are not there.
+CALLS: Final = pa.schema(
+    [
+        _required("_block_num", UINT64),
+        _required("block_hash", HASH),
+        _required("block_num", UINT64),
+        _required("timestamp", TIMESTAMP),
+        _required("tx_index", pa.uint32()),
+        _required("tx_hash", HASH),
+        _required("index", pa.uint32()),  # within the transaction, from 1
+        _required("parent_index", pa.uint32()),  # 0: the transaction's own call
+        _required("depth", pa.uint32()),
+        _required("call_type", pa.int32()),
+        _required("caller", ADDRESS),
+        _optional("address", ADDRESS),
+        *_wei("value"),
+        _required("gas_limit", UINT64),
+        _required("gas_consumed", UINT64),
+        _required("return_data", pa.binary()),
+        _required("input", pa.binary()),
+        _required("selfdestruct", pa.bool_()),
+        _required("executed_code", pa.bool_()),
+        _required("begin_ordinal", UINT64),
+        _required("end_ordinal", UINT64),
+    ]
+)
+
+# The tables that every source has.
 TABLES: Final[dict[str, pa.Schema]] = {
     "blocks": BLOCKS,
     "transactions": TRANSACTIONS,
     "logs": LOGS,
     "withdrawals": WITHDRAWALS,
 }
+FIREHOSE_TABLES: Final[dict[str, pa.Schema]] = {**TABLES, "calls": CALLS}
 
 # Within a file rows ascend by these columns; Parquet footers declare it.
 SORT_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -175,4 +205,5 @@ SORT_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "transactions": ("_block_num", "tx_index"),
     "logs": ("_block_num", "log_index"),
     "withdrawals": ("_block_num", "index"),
+    "calls": ("_block_num", "tx_index", "index"),
 }

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from cyclopts import App, CycloptsError
 
 from ampd import __version__
-from ampd.cli.ctl import dataset, job, manifest, provider, table, token, verify, webhook, worker
+from ampd.cli.ctl import dataset, events, job, manifest, provider, schema, table, token, verify, webhook, worker
 from ampd.cli.ctl.common import CommandFailedError, WronglyUsedError
 from ampd.cli.ctl.output import clean
 from ampd.errors import AmpError, describe_exception
@@ -21,16 +22,51 @@ DONE, FAILED, USED_WRONGLY, INTERRUPTED = 0, 1, 2, 130
 # What a program gets that SIGPIPE ends: 128 + 13.
 READER_GONE = 141
 
+PROGRAM = "ampctl"
+
 app = App(
-    name="ampctl",
+    name=PROGRAM,
     help="Operate ampd: datasets, jobs and workers, over the Admin API.",
     version=__version__,
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
-for noun in (dataset, job, manifest, provider, table, token, webhook, worker):
+for noun in (dataset, events, job, manifest, provider, table, token, webhook, worker):
     app.command(noun.app)
 app.command(verify.verify_dataset, name="verify")
+app.command(schema.infer_schema, name="schema")
+
+
+@app.command(name="completion")
+def print_completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Print what makes a shell complete commands and options of ampctl at the TAB key. Needs no Admin API.
+
+    For bash, in ~/.bashrc: `source <(ampctl completion bash)`. For zsh, in ~/.zshrc, after compinit:
+    `source <(ampctl completion zsh)`. For fish, in ~/.config/fish/config.fish: `ampctl completion fish | source`.
+
+    Parameters
+    ----------
+    shell
+        The shell that it is for.
+    """
+    script = app.generate_completion(shell=shell)
+    if shell == "zsh":
+        # What is made is for a directory of $fpath. This line makes it do for `source`, too.
+        script += f"compdef _cyclopts_{PROGRAM} {PROGRAM}\n"
+    print(script)
+
+
+def _tell_version_everywhere(parent: App) -> None:
+    """Let every noun and command answer --version and -V as ampctl itself does; left alone they tell another one."""
+    for name in parent:
+        if not name.startswith("-"):
+            command = parent[name]
+            command.version, command.version_flags = parent.version, parent.version_flags
+            command["--version"].show = False  # in help it stands once: at the top
+            _tell_version_everywhere(command)
+
+
+_tell_version_everywhere(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

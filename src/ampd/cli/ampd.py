@@ -108,16 +108,37 @@ def worker(
 
 
 @app.command
-def migrate(*, config: ConfigFile = None) -> None:
-    """Bring the metadata database's tables up to date."""
-    from ampd.metadata_db import migrate as apply_migrations
+def migrate(
+    *,
+    config: ConfigFile = None,
+    phase: Literal["pre", "post", "all"] = "all",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    force: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Bring the metadata database's tables up to date.
+
+    Parameters
+    ----------
+    phase
+        `pre`: what processes of the version before do not mind. `post`: what may only be taken away when none of
+        them is left. `all`: both, one after the other.
+    dry_run
+        Change nothing: show what has been applied, what is pending, and which processes it has to wait for.
+    force
+        Apply also what makes older processes fail that are at work.
+    json
+        Print one line of JSON.
+    """
+    from ampd.cli.migrations import apply, show
     from ampd.telemetry.logs import configure_logging
 
     configure_logging(component="migrate")
-    applied = apply_migrations(_load(config).require_metadata_db_url())
-    for name in applied:
-        print(f"applied {name}")
-    print("The metadata database is up to date." if not applied else f"Applied {len(applied)} migration(s).")
+    settings = _load(config)
+    if dry_run:
+        show(settings, phase, json)
+    else:
+        apply(settings, phase, force, json)
 
 
 token = App(name="token", help="Tokens of the Admin API, made beside it: the first one, or when all others are lost.")
@@ -222,6 +243,34 @@ def replay_node(
     run_replay_node(
         blocks=blocks, host=host, port=port, length=length, chain_id=chain_id, gzip=gzip, latency_seconds=latency
     )
+
+
+@app.command(name="replay-firehose", show=False)
+def replay_firehose(
+    *,
+    blocks: Path,
+    host: str = "127.0.0.1",
+    port: int = 13042,
+    length: int | None = None,
+    gzip: bool = False,
+    latency: float = 0.0,
+) -> None:
+    """Serve recorded blocks as a Firehose server (for demos, tests and benchmarks).
+
+    Parameters
+    ----------
+    blocks
+        Folder of recorded blocks (`*.dbin.zst`).
+    port
+        Port to listen on; 0 takes any free one.
+    length
+        Repeat the recorded blocks into a chain of this many.
+    latency
+        Seconds to wait before each block.
+    """
+    from ampd.replay_node.firehose import run_replay_firehose
+
+    run_replay_firehose(blocks=blocks, host=host, port=port, length=length, gzip=gzip, latency_seconds=latency)
 
 
 def _load(config: Path | None) -> Config:

@@ -40,7 +40,7 @@ def metadata_db_in(amp_dir: Path) -> Iterator[Config]:
 
 
 async def _make(config: Config, new: NewToken) -> tuple[Token, str]:
-    db = await open_metadata_db(config)
+    db = await open_metadata_db(config, process="token create")
     try:
         return await AccessStore(db).create(new, actor=f"ampd:{_user()}")
     finally:

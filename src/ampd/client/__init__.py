@@ -1,15 +1,16 @@
 """The Python client of the Admin API.
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
-``providers``, ``revisions``, ``webhooks`` and ``tokens``. They answer frozen dataclasses that keep the answer as it
-came in ``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those who receive
-webhooks.
+``providers``, ``revisions``, ``webhooks``, ``tokens``, ``schemas`` and ``events``. They answer frozen dataclasses that
+keep the answer as it came in ``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is
+for those who receive webhooks.
 """
 
 from __future__ import annotations
 
 from ampd.client._async import AsyncAmpd
 from ampd.client._errors import ApiError
+from ampd.client._events import WorkerEvent
 from ampd.client._job_models import (
     BulkResult,
     Dependency,
@@ -57,6 +58,7 @@ from ampd.client._options import (
     ScheduleOptions,
     VerifyMode,
 )
+from ampd.client._schemas import Column, TableSchema
 from ampd.client._sync import Ampd
 from ampd.client._tokens import Token
 from ampd.client._transport import DEFAULT_ADMIN_URL
@@ -76,6 +78,7 @@ __all__ = [
     "ApiError",
     "AsyncAmpd",
     "BulkResult",
+    "Column",
     "CreateOptions",
     "DatasetRevision",
     "DatasetSummary",
@@ -115,6 +118,7 @@ __all__ = [
     "Revision",
     "ScheduleOptions",
     "TableProgress",
+    "TableSchema",
     "Token",
     "VerificationReport",
     "VerifyMode",
@@ -122,6 +126,7 @@ __all__ = [
     "WebhookFilters",
     "WebhookVerificationError",
     "Worker",
+    "WorkerEvent",
     "WorkerInfo",
     "verify_webhook",
 ]

@@ -11,6 +11,7 @@ import httpx
 
 from ampd.client import _calls, _job_calls
 from ampd.client._async_jobs import AsyncJobs
+from ampd.client._events import AsyncEvents
 from ampd.client._job_models import JobPage
 from ampd.client._lake import AsyncDatasetLake, AsyncManifestUse, AsyncRevisions
 from ampd.client._models import (
@@ -23,6 +24,7 @@ from ampd.client._models import (
     Worker,
 )
 from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._schemas import AsyncSchemas
 from ampd.client._tokens import AsyncTokens
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, AsyncTransport, SendAsync
 from ampd.client._webhooks import AsyncWebhooks
@@ -207,6 +209,8 @@ class AsyncAmpd:
         self.revisions = AsyncRevisions(self._transport.send)
         self.webhooks = AsyncWebhooks(self._transport.send)
         self.tokens = AsyncTokens(self._transport.send)
+        self.schemas = AsyncSchemas(self._transport.send)
+        self.events = AsyncEvents(self._transport)
 
     async def __aenter__(self) -> AsyncAmpd:
         return self

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from ampd.client import _calls, _job_calls
+from ampd.client._events import Events
 from ampd.client._job_models import JobPage
 from ampd.client._jobs import Jobs
 from ampd.client._lake import DatasetLake, ManifestUse, Revisions
@@ -23,6 +24,7 @@ from ampd.client._models import (
     Worker,
 )
 from ampd.client._options import RetryOptions, ScheduleOptions, VerifyMode
+from ampd.client._schemas import Schemas
 from ampd.client._tokens import Tokens
 from ampd.client._transport import DEFAULT_ADMIN_URL, DEFAULT_TIMEOUT_SECONDS, Send, SyncTransport
 from ampd.client._webhooks import Webhooks
@@ -207,6 +209,8 @@ class Ampd:
         self.revisions = Revisions(self._transport.send)
         self.webhooks = Webhooks(self._transport.send)
         self.tokens = Tokens(self._transport.send)
+        self.schemas = Schemas(self._transport.send)
+        self.events = Events(self._transport)
 
     def __enter__(self) -> Ampd:
         return self

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -39,6 +42,22 @@ class Call(Generic[T]):
         return {"method": self.method, "url": self.path, "params": dict(self.params), "json": self.body, **waiting}
 
 
+@dataclass(frozen=True)
+class StreamCall:
+    """A request whose answer goes on. ``silence_seconds``: after so long without a word the connection is dead."""
+
+    path: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+    silence_seconds: float
+
+    def request(self) -> dict[str, Any]:
+        """Return the arguments of httpx for it."""
+        timeout = httpx.Timeout(DEFAULT_TIMEOUT_SECONDS, read=self.silence_seconds)
+        headers = {"Accept": "text/event-stream", **self.headers}
+        return {"method": "GET", "url": self.path, "params": dict(self.params), "headers": headers, "timeout": timeout}
+
+
 class Send(Protocol):
     """Send a call and return what it answers."""
 
@@ -71,12 +90,22 @@ def client_settings(admin_url: str, auth_token: str | None, timeout: float) -> d
     if not _is_address(admin_url):
         message = f"{shown_url(admin_url)!r} is no address: want http://host:port in --admin-url or AMP_ADMIN_URL"
         raise ApiError(ErrorCode.ADMIN_API_UNREACHABLE, message)
-    settings: dict[str, Any] = {"base_url": admin_url, "timeout": timeout}
+    settings: dict[str, Any] = {"base_url": admin_url, "timeout": timeout, "verify": trusted()}
     if auth_token is not None:
         if not auth_token.isascii() or not auth_token.isprintable():
             raise ValueError("the auth token holds characters that no token has (want printable ASCII)")
         settings["auth"] = _Bearer(auth_token)
     return settings
+
+
+def trusted() -> ssl.SSLContext:
+    """Return whose certificates are believed: made once, since reading them takes longer than most commands."""
+    return _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=4)
+def _trusted(_file: str | None, _directory: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # it reads these two itself
 
 
 class _Bearer(httpx.Auth):
@@ -132,6 +161,17 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
         raise _unexpected(response, f"{type(error).__name__}: {error}") from error
 
 
+def check_stream(response: httpx.Response) -> None:
+    """Make sure that what answers is a stream of events.
+
+    :raises ApiError: what the server said; UNEXPECTED_ANSWER.
+    """
+    if not response.is_success:
+        raise _error_of(response)
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise _unexpected(response, "no stream of events")
+
+
 def _error_of(response: httpx.Response) -> ApiError:
     try:
         body = response.json()
@@ -156,7 +196,7 @@ class SyncTransport:
         self, admin_url: str, auth_token: str | None, timeout: float, transport: httpx.BaseTransport | None
     ) -> None:
         self._url = admin_url
-        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.HTTPTransport())
+        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.HTTPTransport(verify=trusted()))
         self._http = httpx.Client(**client_settings(admin_url, auth_token, timeout), transport=transport, mounts=mounts)
 
     def send(self, call: Call[T]) -> T:
@@ -170,6 +210,21 @@ class SyncTransport:
             raise unreachable(self._url, error) from error
         return read_answer(call, response)
 
+    @contextmanager
+    def lines(self, call: StreamCall) -> Iterator[Iterator[str]]:
+        """Give the lines of an answer that goes on, as they come; they end where the connection does.
+
+        :raises ApiError: as :meth:`send`.
+        """
+        try:
+            with self._http.stream(**call.request()) as response:
+                if not response.is_success:
+                    response.read()
+                check_stream(response)
+                yield response.iter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -182,7 +237,7 @@ class AsyncTransport:
         self, admin_url: str, auth_token: str | None, timeout: float, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self._url = admin_url
-        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.AsyncHTTPTransport())
+        mounts = None if transport else dict.fromkeys(_DIRECT_HOSTS, httpx.AsyncHTTPTransport(verify=trusted()))
         self._http = httpx.AsyncClient(
             **client_settings(admin_url, auth_token, timeout), transport=transport, mounts=mounts
         )
@@ -197,6 +252,21 @@ class AsyncTransport:
         except httpx.HTTPError as error:
             raise unreachable(self._url, error) from error
         return read_answer(call, response)
+
+    @asynccontextmanager
+    async def lines(self, call: StreamCall) -> AsyncIterator[AsyncIterator[str]]:
+        """Give the lines of an answer that goes on, as they come; they end where the connection does.
+
+        :raises ApiError: as :meth:`send`.
+        """
+        try:
+            async with self._http.stream(**call.request()) as response:
+                if not response.is_success:
+                    await response.aread()
+                check_stream(response)
+                yield response.aiter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from ampd.errors import AmpError
-from ampd.jobs import RetentionPolicy, expire_events, expire_firings, expire_jobs
+from ampd.jobs import RetentionPolicy, expire_events, expire_firings, expire_jobs, fold_job_counts
 from ampd.metadata_db import MetadataDb
 
 _log = structlog.get_logger(__name__)
@@ -16,7 +16,7 @@ _INTERVAL_SECONDS = 300.0
 
 
 async def run_retention(db: MetadataDb, policy: RetentionPolicy) -> None:
-    """Remove for ever what ``policy`` does not keep."""
+    """Remove for ever what ``policy`` does not keep, and tidy up what counts the rest."""
     while True:
         try:
             await _remove(db, policy)
@@ -26,6 +26,7 @@ async def run_retention(db: MetadataDb, policy: RetentionPolicy) -> None:
 
 
 async def _remove(db: MetadataDb, policy: RetentionPolicy) -> None:
+    await fold_job_counts(db)
     jobs = events = 0
     if policy.terminal_job_days:
         jobs = await expire_jobs(db, days=policy.terminal_job_days, actor="retention")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from pathlib import Path
-from socket import gethostname
 
 import structlog
 
@@ -12,6 +13,7 @@ from ampd.access import AccessStore
 from ampd.admin_api import (
     ClusterFigures,
     ConnectionLimits,
+    EventStreams,
     Gate,
     Listening,
     Services,
@@ -22,9 +24,23 @@ from ampd.admin_api import (
 )
 from ampd.config import Config
 from ampd.config_values import split_address
-from ampd.controller import run_placement, run_rescue, run_retention, run_timetable, run_webhooks
+from ampd.controller import (
+    EventSettings,
+    run_placement,
+    run_rescue,
+    run_retention,
+    run_timetable,
+    run_webhooks,
+    run_worker_events,
+)
 from ampd.daemons.build_info import build_info
-from ampd.daemons.lifecycle import first_to_end, open_metadata_db, traced, warn_of_ignored_keys
+from ampd.daemons.lifecycle import (
+    first_to_end,
+    leave_out_of_collections,
+    open_metadata_db,
+    traced,
+    warn_of_ignored_keys,
+)
 from ampd.daemons.stores import open_store
 from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
@@ -33,6 +49,9 @@ from ampd.handlers.http_input import HTTP
 from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.webhooks import AddressRules, WebhookStore
+from ampd.worker_events import BrokerSettings, WorkerEventLog
+
+LOOP_CONNECTIONS = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -45,19 +64,24 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     warn_of_ignored_keys(config)
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
-    db = await open_metadata_db(config)
-    notifier = Notifier(db)
-    tracing = traced(config, "controller", f"{gethostname()}:{port}")
+    process = f"controller {socket.gethostname()}:{os.getpid()}"
+    db = await open_metadata_db(config, process=process)
+    # The loops have connections of their own: requests may hold all others for as long as a table is locked.
+    of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=process)
+    notifier = Notifier(of_loops)
     try:
+        await of_loops.open()
         services = _services(config, db, notifier)
         # Where others reach it a token stays needed, whatever becomes of the metadata database.
         gate = _gate(config, requires_token=not insecure and not is_loopback(host))
         listening = _listening(config, guarded=await services.access.has_tokens())
         _warn_of_plain_http(host, listening)
-        with tracing:
+        app = create_app(services, gate)
+        leave_out_of_collections()
+        with traced(config, "controller", f"{socket.gethostname()}:{port}"):
             await first_to_end(
                 serve_admin_api(
-                    create_app(services, gate),
+                    app,
                     host=host,
                     port=port,
                     started=lambda bound_host, bound_port: _log.info(
@@ -67,20 +91,51 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                     stop=stop,
                     insecure=insecure,
                     listening=listening,
+                    ending=services.event_streams.close,
                 ),
-                run_placement(db, notifier, lease_seconds=lease_seconds),
-                run_rescue(db, notifier, lease_seconds=lease_seconds),
-                run_timetable(db, notifier, stop_seconds=config.worker.stop_timeout_secs),
-                run_retention(db, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)),
+                run_placement(of_loops, notifier, lease_seconds=lease_seconds),
+                run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
+                run_timetable(of_loops, notifier, stop_seconds=config.worker.stop_timeout_secs),
+                run_retention(
+                    of_loops, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)
+                ),
                 run_webhooks(
-                    db,
+                    of_loops,
                     AddressRules.of(config.webhooks.allowed_networks),
                     in_flight=config.webhooks.max_in_flight,
                     log_days=config.webhooks.log_days,
                 ),
+                run_worker_events(of_loops, _event_settings(config)),
             )
     finally:
+        await of_loops.close()
         await db.close()
+
+
+def _event_settings(config: Config) -> EventSettings:
+    given = config.worker_events
+    kafka = given.kafka
+    broker = BrokerSettings(
+        kafka.brokers,
+        kafka.topic,
+        kafka.partitions,
+        kafka.sasl_mechanism,
+        kafka.sasl_username,
+        kafka.sasl_password,
+        kafka.tls_enabled,
+        kafka.tls_ca_file,
+    )
+    return EventSettings(
+        recorded=given.recorded,
+        progress_interval_seconds=given.progress_interval_secs,
+        kept_seconds=given.log_hours * 3600,
+        unsent_seconds=given.unsent_days * 86_400,
+        broker=broker if given.enabled else None,
+    )
+
+
+def _retention(config: Config) -> RetentionPolicy:
+    return RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)
 
 
 def _gate(config: Config, *, requires_token: bool) -> Gate:
@@ -107,6 +162,7 @@ def _warn_of_plain_http(host: str, listening: Listening) -> None:
 
 def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
     worker = config.worker
+    events = WorkerEventLog(db)
     return Services(
         jobs=JobStore(db, lease_seconds=worker.lease_secs, stop_seconds=worker.stop_timeout_secs, notifier=notifier),
         workers=WorkerStore(db, lease_seconds=worker.lease_secs, notifier=notifier),
@@ -118,6 +174,8 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         creator=JobCreator(db, notifier=notifier),
         kinds={HTTP.name: HTTP, **discover().kinds},
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
+        events=events,
+        event_streams=EventStreams(events, most=config.worker_events.max_streams),
         access=AccessStore(db),
         figures=ClusterFigures(db, lease_seconds=worker.lease_secs),
         version=build_info()["version"],

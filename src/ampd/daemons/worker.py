@@ -70,7 +70,7 @@ async def run_worker(
     warn_of_ignored_keys(config)
     keep_memory_for_columns()
     lake = open_store(config, config.data_dir)
-    db = await open_metadata_db(config)
+    db = await open_metadata_db(config, process=f"worker {node_id}")
     http = GuardedHttp(AddressRules.of(config.http_jobs.allowed_networks), user_agent=USER_AGENT)
     sweeping = asyncio.create_task(sweep_lake(lake))
     # Decoding and encoding leave Python for Arrow and numpy, so that threads use the cores.

@@ -20,13 +20,15 @@ from ampd.data_store.tables import Revision, SegmentFile
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import TERMINAL_STATES, Lease, WorkerIdentity, hold_lease, note_success
 from ampd.metadata_db import Connection, MetadataDb, sql
+from ampd.worker_events import record_started
 
 
 @dataclass(frozen=True)
 class RangeLease:
     """The right of one worker process to write the blocks of a range (both ends included).
 
-    ``replaces`` says that blocks which are there already go when these come.
+    ``replaces`` says that blocks which are there already go when these come. ``cursor`` is where the source's stream
+    goes on with its first block, when that is known.
     """
 
     id: int
@@ -36,6 +38,7 @@ class RangeLease:
     end_block: int
     replaces: bool
     worker: WorkerIdentity
+    cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class RangeStore:
             await hold_lease(connection, lease)
             parameters = {"job_id": lease.job_id, "parallelism": parallelism}
             await connection.execute(sql("data_store", "begin_plan"), parameters)
+            await record_started(connection, lease.job_id, lease.worker_id)
 
     async def stop_plan(self, lease: Lease) -> None:
         """Let nobody begin another range of the job, and let all finish what they have in hand.
@@ -289,7 +293,8 @@ class RangeStore:
 
     async def commit(self, lease: RangeLease, segments: Sequence[WrittenSegment], cost: Cost) -> None:
         """Make consecutive segments of all tables count, in one transaction, when the lease is the current one; the
-        range goes on behind them. Those of a range that replaces take the places of what is there.
+        range goes on behind them, where the cursor of the last one stands. Those of a range that replaces take the
+        places of what is there.
 
         :raises AmpError: LEASE_LOST; RANGE_ALREADY_COMMITTED when a block is there already, or when only a part of a
             segment would be replaced; PARENT_HASH_MISMATCH when what replaces others would not hang on the blocks
@@ -307,6 +312,7 @@ class RangeStore:
                 for border in borders:
                     await self._check_link(connection, segments, border)
                 await self._advance(connection, lease, start, end, cost)
+                await self._note_cursor(connection, lease, segments)
         except ExclusionViolation as error:
             raise AmpError(
                 ErrorCode.RANGE_ALREADY_COMMITTED,
@@ -384,6 +390,19 @@ class RangeStore:
             "seconds": cost.seconds,
         }
         await connection.execute(sql("data_store", "advance_range"), parameters)
+
+    async def _note_cursor(self, connection: Connection, lease: RangeLease, segments: Sequence[WrittenSegment]) -> None:
+        last = segments[-1]
+        if last.cursor is not None:
+            parameters = {
+                "job_id": lease.job_id,
+                "revision_id": _revision_ids(segments)[0],
+                "start_block": segments[0].segment.start_block,
+                "end_block": last.segment.end_block,
+                "end_hash": last.segment.end_hash,
+                "cursor": last.cursor,
+            }
+            await connection.execute(sql("data_store", "note_cursor"), parameters)
 
 
 def range_lost(lease: RangeLease) -> AmpError:

@@ -15,10 +15,13 @@ from ampd.data_store.tables import SegmentFile
 
 @dataclass(frozen=True)
 class WrittenSegment:
-    """A segment whose files, by path, are in the store and do not count yet."""
+    """A segment whose files, by path, are in the store and do not count yet. ``cursor`` is where the source's stream
+    goes on behind it, when the source has one.
+    """
 
     segment: Segment
     files: dict[str, SegmentFile]
+    cursor: str | None = None
 
 
 def file_rows(segment: Segment, files: Sequence[SegmentFile], *, created_at: datetime | None = None) -> dict[str, Any]:

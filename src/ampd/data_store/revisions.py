@@ -23,8 +23,12 @@ from ampd.jobs import TERMINAL_STATES
 from ampd.metadata_db import Connection, MetadataDb, Row, sql
 from ampd.object_store import ObjectStore
 
-_SEGMENT: Final = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_$.\-]*")
+# File systems allow 255 bytes for a name, and an index of PostgreSQL 2,700 for a path.
+_SEGMENT_PATTERN: Final = r"[A-Za-z0-9_$][A-Za-z0-9_$.\-]{0,254}"
+_SEGMENT: Final = re.compile(_SEGMENT_PATTERN)
 _MOST_SEGMENTS: Final = 16
+LONGEST_PATH: Final = 1024
+REVISION_PATH_PATTERN: Final = f"^{_SEGMENT_PATTERN}(?:/{_SEGMENT_PATTERN}){{1,{_MOST_SEGMENTS - 1}}}$"
 
 
 @dataclass(frozen=True)
@@ -383,7 +387,8 @@ def _table_key(dataset: Dataset, table_name: str) -> dict[str, Any]:
 
 def _check_path(path: str) -> None:
     segments: Sequence[str] = path.split("/")
-    if not 1 < len(segments) <= _MOST_SEGMENTS or not all(_SEGMENT.fullmatch(segment) for segment in segments):
+    fits = len(path) <= LONGEST_PATH and 1 < len(segments) <= _MOST_SEGMENTS
+    if not fits or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise AmpError(
             ErrorCode.INVALID_BODY,
             "path: want the directory of a revision below data_dir, such as ethereum/mainnet/blocks/<uuid>",

@@ -23,7 +23,7 @@ _DICTIONARY_COLUMNS: Final = frozenset(
     """
     _block_num block_num block_hash timestamp miner ommers_hash gas_limit extra
     to contract_address type chain_id status v_parity
-    address topic0 topic1 topic2 validator_index
+    address topic0 topic1 topic2 validator_index caller call_type depth parent_index
     """.split()  # noqa: SIM905 - a list of twenty quoted words reads worse
 )
 

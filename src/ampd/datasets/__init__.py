@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ampd.datasets.cooldowns import EndpointCooldowns
-from ampd.datasets.manifests import EvmRpcManifest, generate_manifest, parse_manifest
+from ampd.datasets.manifests import EvmRpcManifest, RawManifest, generate_manifest, parse_manifest
 from ampd.datasets.names import DatasetName, Reference
-from ampd.datasets.provider_config import EvmRpcProviderConfig, parse_evm_rpc_config
+from ampd.datasets.provider_config import EvmRpcProviderConfig, FirehoseProviderConfig, ProviderConfig, parse_config
 from ampd.datasets.providers import Provider, ProviderStore
 from ampd.datasets.redaction import redacted
 from ampd.datasets.registry import (
@@ -28,17 +28,20 @@ __all__ = [
     "EndpointCooldowns",
     "EvmRpcManifest",
     "EvmRpcProviderConfig",
+    "FirehoseProviderConfig",
     "ManifestSummary",
     "ManifestTag",
     "Provider",
+    "ProviderConfig",
     "ProviderStore",
+    "RawManifest",
     "Reference",
     "RegisteredDataset",
     "ResolvedDataset",
     "SemanticVersion",
     "VersionTag",
     "generate_manifest",
-    "parse_evm_rpc_config",
+    "parse_config",
     "parse_manifest",
     "redacted",
 ]

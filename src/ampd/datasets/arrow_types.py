@@ -25,6 +25,7 @@ _DECIMAL_DIGITS: Final = {"Decimal32": 9, "Decimal64": 18, "Decimal128": 38, "De
 _MAX_WIDTH: Final = 2**31 - 1
 
 _SIMPLE_TYPES: Final[dict[pa.DataType, str]] = {
+    pa.null(): "Null",
     pa.bool_(): "Boolean",
     pa.int8(): "Int8",
     pa.int16(): "Int16",
@@ -34,34 +35,66 @@ _SIMPLE_TYPES: Final[dict[pa.DataType, str]] = {
     pa.uint16(): "UInt16",
     pa.uint32(): "UInt32",
     pa.uint64(): "UInt64",
+    pa.float16(): "Float16",
+    pa.float32(): "Float32",
+    pa.float64(): "Float64",
+    pa.date32(): "Date32",
+    pa.date64(): "Date64",
     pa.string(): "Utf8",
+    pa.large_string(): "LargeUtf8",
+    pa.string_view(): "Utf8View",
     pa.binary(): "Binary",
+    pa.large_binary(): "LargeBinary",
+    pa.binary_view(): "BinaryView",
 }
 _UNIT_WORDS: Final = dict(zip(("s", "ms", "us", "ns"), _UNITS, strict=True))
+_UNITS_OF_WORDS: Final = {word: unit for unit, word in _UNIT_WORDS.items()}
 
 
 def type_to_json(data_type: pa.DataType) -> Any:
     """Return the JSON form of a pyarrow type.
 
-    :raises TypeError: for a type that no table of ours uses.
+    :raises TypeError: for a type that manifests do not know, such as a dictionary.
     """
     if data_type in _SIMPLE_TYPES:
         return _SIMPLE_TYPES[data_type]
-    if pa.types.is_fixed_size_binary(data_type):
-        return {"FixedSizeBinary": data_type.byte_width}
-    if pa.types.is_decimal128(data_type):
-        return {"Decimal128": [data_type.precision, data_type.scale]}
-    if pa.types.is_timestamp(data_type):
-        return {"Timestamp": [_UNIT_WORDS[data_type.unit], data_type.tz]}
-    if pa.types.is_list(data_type):
-        return {"List": _field_to_json(data_type.value_field)}
-    if pa.types.is_struct(data_type):
-        return {"Struct": [_field_to_json(field) for field in data_type.fields]}
+    for name, (is_one, parameters) in _WRITTEN.items():
+        if is_one(data_type):
+            return {name: parameters(data_type)}
     raise TypeError(f"no JSON form is written down for the Arrow type {data_type}")
+
+
+def type_from_json(declared: Any) -> pa.DataType:
+    """Return the pyarrow type of a JSON form, as :func:`normal_type` returns it.
+
+    :raises TypeError: for a type that pyarrow does not have, such as an interval of months.
+    """
+    if isinstance(declared, str):
+        return _TYPES_OF_WORDS[declared]
+    name, value = next(iter(declared.items()))
+    if name not in _MADE or (name == "Interval" and value != "MonthDayNano"):
+        raise TypeError(f"columns of the Arrow type {declared} are not made here")
+    return _MADE[name](value)
 
 
 def _field_to_json(field: pa.Field) -> dict[str, Any]:
     return _field(field.name, type_to_json(field.type), field.nullable)
+
+
+def _field_from_json(declared: dict[str, Any]) -> pa.Field:
+    return pa.field(declared["name"], type_from_json(declared["data_type"]), declared["nullable"])
+
+
+def _map_to_json(data_type: pa.MapType) -> list[Any]:
+    entries = pa.struct([data_type.key_field, data_type.item_field])
+    return [_field("entries", type_to_json(entries), nullable=False), data_type.keys_sorted]
+
+
+def _map_from_json(value: list[Any]) -> pa.DataType:
+    entries = type_from_json(value[0]["data_type"])
+    if not pa.types.is_struct(entries) or entries.num_fields != 2:
+        raise TypeError("the entries of a Map are a Struct of key and value")
+    return pa.map_(*entries.fields, keys_sorted=value[1])
 
 
 def _field(
@@ -199,4 +232,47 @@ _PARAMETERS: Final[dict[str, Callable[[str, Any, int], Any]]] = {
     "FixedSizeList": _normal_fixed_size_list,
     "Struct": _normal_struct,
     "Map": _normal_map,
+}
+
+_WRITTEN: Final[dict[str, tuple[Callable[[pa.DataType], bool], Callable[[Any], Any]]]] = {
+    "FixedSizeBinary": (pa.types.is_fixed_size_binary, lambda kind: kind.byte_width),
+    "Decimal32": (pa.types.is_decimal32, lambda kind: [kind.precision, kind.scale]),
+    "Decimal64": (pa.types.is_decimal64, lambda kind: [kind.precision, kind.scale]),
+    "Decimal128": (pa.types.is_decimal128, lambda kind: [kind.precision, kind.scale]),
+    "Decimal256": (pa.types.is_decimal256, lambda kind: [kind.precision, kind.scale]),
+    "Timestamp": (pa.types.is_timestamp, lambda kind: [_UNIT_WORDS[kind.unit], kind.tz]),
+    "Time32": (pa.types.is_time32, lambda kind: _UNIT_WORDS[kind.unit]),
+    "Time64": (pa.types.is_time64, lambda kind: _UNIT_WORDS[kind.unit]),
+    "Duration": (pa.types.is_duration, lambda kind: _UNIT_WORDS[kind.unit]),
+    "Interval": (pa.types.is_interval, lambda _kind: "MonthDayNano"),
+    "List": (pa.types.is_list, lambda kind: _field_to_json(kind.value_field)),
+    "LargeList": (pa.types.is_large_list, lambda kind: _field_to_json(kind.value_field)),
+    "ListView": (pa.types.is_list_view, lambda kind: _field_to_json(kind.value_field)),
+    "LargeListView": (pa.types.is_large_list_view, lambda kind: _field_to_json(kind.value_field)),
+    "FixedSizeList": (
+        pa.types.is_fixed_size_list,
+        lambda kind: [_field_to_json(kind.value_field), kind.list_size],
+    ),
+    "Struct": (pa.types.is_struct, lambda kind: [_field_to_json(field) for field in kind.fields]),
+    "Map": (pa.types.is_map, _map_to_json),
+}
+_TYPES_OF_WORDS: Final = {word: kind for kind, word in _SIMPLE_TYPES.items()}
+_MADE: Final[dict[str, Callable[[Any], pa.DataType]]] = {
+    "FixedSizeBinary": pa.binary,
+    "Decimal32": lambda value: pa.decimal32(*value),
+    "Decimal64": lambda value: pa.decimal64(*value),
+    "Decimal128": lambda value: pa.decimal128(*value),
+    "Decimal256": lambda value: pa.decimal256(*value),
+    "Timestamp": lambda value: pa.timestamp(_UNITS_OF_WORDS[value[0]], value[1]),
+    "Time32": lambda value: pa.time32(_UNITS_OF_WORDS[value]),
+    "Time64": lambda value: pa.time64(_UNITS_OF_WORDS[value]),
+    "Duration": lambda value: pa.duration(_UNITS_OF_WORDS[value]),
+    "Interval": lambda _value: pa.month_day_nano_interval(),
+    "List": lambda value: pa.list_(_field_from_json(value)),
+    "LargeList": lambda value: pa.large_list(_field_from_json(value)),
+    "ListView": lambda value: pa.list_view(_field_from_json(value)),
+    "LargeListView": lambda value: pa.large_list_view(_field_from_json(value)),
+    "FixedSizeList": lambda value: pa.list_(_field_from_json(value[0]), value[1]),
+    "Struct": lambda value: pa.struct([_field_from_json(field) for field in value]),
+    "Map": _map_from_json,
 }

@@ -14,16 +14,16 @@ from typing import Annotated, Any, Final, Literal
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ampd.chain.tables import TABLES
+from ampd.chain.tables import FIREHOSE_TABLES, TABLES
 from ampd.datasets.arrow_types import normal_type, type_to_json
 from ampd.datasets.names import shown
 from ampd.datasets.validation import explain
 from ampd.errors import AmpError, ErrorCode
 
-SUPPORTED_KINDS: Final = ("evm-rpc",)
+SUPPORTED_KINDS: Final = ("evm-rpc", "firehose")
 # Kinds of the reference system that may come one day.
-FUTURE_KINDS: Final = ("firehose", "solana", "manifest", "static")
-TABLES_OF_KIND: Final[dict[str, dict[str, pa.Schema]]] = {"evm-rpc": TABLES}
+FUTURE_KINDS: Final = ("solana", "manifest", "static")
+TABLES_OF_KIND: Final[dict[str, dict[str, pa.Schema]]] = {"evm-rpc": TABLES, "firehose": FIREHOSE_TABLES}
 # Block numbers are stored as PostgreSQL's bigint.
 MAX_BLOCK_NUMBER: Final = 2**63 - 1
 
@@ -77,21 +77,21 @@ class Table(_Strict):
     network: Text
 
 
-class EvmRpcManifest(_Strict):
-    """A dataset of kind ``evm-rpc``: an EVM chain read through JSON-RPC.
+class RawManifest(_Strict):
+    """A dataset of an EVM chain, read through what its ``kind`` says.
 
     ``tables`` are those that jobs extract: all of the kind, or some. Extraction begins at ``start_block``;
     ``finalized_blocks_only`` keeps it behind the finalized head.
     """
 
-    kind: Literal["evm-rpc"]
+    kind: Literal["evm-rpc", "firehose"]
     network: Text
     start_block: int = Field(default=0, ge=0, le=MAX_BLOCK_NUMBER)
     finalized_blocks_only: bool = False
     tables: dict[str, Table] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _check_tables(self) -> EvmRpcManifest:
+    def _check_tables(self) -> RawManifest:
         known = TABLES_OF_KIND[self.kind]
         unknown = sorted(set(self.tables) - set(known))
         if unknown:
@@ -126,9 +126,13 @@ class EvmRpcManifest(_Strict):
         return hashlib.sha256(self.canonical_json()).hexdigest()
 
 
+# The name from when there was one kind.
+EvmRpcManifest = RawManifest
+
+
 def generate_manifest(
     kind: str, network: str, start_block: int = 0, finalized_blocks_only: bool = False
-) -> EvmRpcManifest:
+) -> RawManifest:
     """Return the manifest with all tables of ``kind``.
 
     :raises AmpError: INVALID_MANIFEST.
@@ -151,7 +155,7 @@ def _table_json(schema: pa.Schema, network: str) -> dict[str, Any]:
     return {"schema": {"arrow": {"fields": fields}}, "network": network}
 
 
-def parse_manifest(data: Any) -> EvmRpcManifest:
+def parse_manifest(data: Any) -> RawManifest:
     """Return the manifest that ``data`` holds: JSON text (str or bytes) or the values of a parsed one.
 
     :raises AmpError: INVALID_MANIFEST; the message says where it is wrong.
@@ -161,10 +165,10 @@ def parse_manifest(data: Any) -> EvmRpcManifest:
         raise _invalid(f"want a JSON object, not {_json_kind(content)}")
     _check_kind(content.get("kind"))
     try:
-        manifest = EvmRpcManifest.model_validate(content)
+        manifest = RawManifest.model_validate(content)
         manifest.canonical_json()
     except ValidationError as error:
-        known = ", ".join(EvmRpcManifest.model_fields)
+        known = ", ".join(RawManifest.model_fields)
         hint = f" (a manifest has {known})" if any(d["type"] == "extra_forbidden" for d in error.errors()) else ""
         raise _invalid(explain(error) + hint) from None
     except UnicodeEncodeError:
@@ -175,7 +179,7 @@ def parse_manifest(data: Any) -> EvmRpcManifest:
 def _check_kind(kind: Any) -> None:
     if kind in SUPPORTED_KINDS:
         return
-    supported = f"supported is {', '.join(map(repr, SUPPORTED_KINDS))}"
+    supported = f"supported are {', '.join(map(repr, SUPPORTED_KINDS))}"
     if kind is None:
         raise _invalid(f"the field 'kind' is missing; {supported}")
     if kind in FUTURE_KINDS:

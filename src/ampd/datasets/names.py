@@ -13,13 +13,19 @@ DEV = "dev"
 SPECIAL_TAGS = (LATEST, DEV)
 # Each name is a directory in the lake, and file systems allow 255 bytes.
 MAX_NAME_LENGTH = 255
+# A provider's is that of a file, with .toml behind it.
+MAX_PROVIDER_NAME_LENGTH = 250
 EXAMPLE_NAME = "ethereum/mainnet"
 EXAMPLE = f"{EXAMPLE_NAME}@1.0.0"
 
 _PURL_PREFIX = "pkg:amp/"
-_NAMESPACE = re.compile(r"[a-z0-9_]+")
-_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+NAMESPACE_PATTERN = rf"[a-z0-9_]{{1,{MAX_NAME_LENGTH}}}"
+NAME_PATTERN = rf"[a-z_][a-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}"
+PROVIDER_NAME_PATTERN = rf"[a-z_][a-z0-9_]{{0,{MAX_PROVIDER_NAME_LENGTH - 1}}}"
+HASH_PATTERN = r"[0-9a-fA-F]{64}"
+_NAMESPACE = re.compile(NAMESPACE_PATTERN)
+_NAME = re.compile(NAME_PATTERN)
+_HASH = re.compile(HASH_PATTERN)
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def parse_provider_name(text: str) -> str:
 
     :raises AmpError: INVALID_PROVIDER_NAME.
     """
-    fault = _fault_of_name("the name", text)
+    fault = _fault_of_name("the name", text, MAX_PROVIDER_NAME_LENGTH)
     if fault:
         raise AmpError(
             ErrorCode.INVALID_PROVIDER_NAME,
@@ -171,11 +177,11 @@ def _fault_of_names(namespace: str, name: str) -> str | None:
     return _fault_of_name("the name", name)
 
 
-def _fault_of_name(what: str, name: str) -> str | None:
+def _fault_of_name(what: str, name: str, longest: int = MAX_NAME_LENGTH) -> str | None:
     if not name:
         return f"{what} is empty"
-    if len(name) > MAX_NAME_LENGTH:
-        return f"{what} is longer than {MAX_NAME_LENGTH} characters"
+    if len(name) > longest:
+        return f"{what} is longer than {longest} characters"
     if "0" <= name[0] <= "9":
         return f"{what} {shown(name)} begins with a digit"
     if not _NAME.fullmatch(name):

@@ -27,6 +27,7 @@ MAX_CONCURRENT_REQUESTS: Final = 2**16 - 1
 MAX_TIMEOUT_SECS: Final = 3600.0
 MAX_CONFIRMATIONS: Final = 1_000_000
 MAX_BATCH_SIZE: Final = 1000  # as geth has it
+MAX_CHAIN_ID: Final = 2**63 - 1  # stored as PostgreSQL's bigint
 _SCHEMES: Final = ("http", "https", "ws", "wss")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
 
@@ -113,18 +114,55 @@ class EvmRpcProviderConfig(BaseModel):
         return self
 
 
-CONFIG_OF_KIND: Final = {"evm-rpc": EvmRpcProviderConfig}
+def _checked_server_url(url: str) -> str:
+    """Check the URL of a gRPC server; messages never repeat it."""
+    parts = urlsplit(_checked_url(url))
+    if parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "want the URL of a gRPC server, such as https://firehose.example.com:443 (http or https, no path)"
+        )
+    return url
 
 
-def parse_evm_rpc_config(config: dict[str, Any], where: str) -> EvmRpcProviderConfig:
-    """Return the settings of ``config``, whose placeholders are replaced already.
+class FirehoseProviderConfig(BaseModel):
+    """Settings of a Firehose server of an EVM network, with all placeholders replaced.
+
+    ``https`` in the URL is TLS, ``http`` none. ``token`` goes as ``authorization: bearer …``. ``chain_id`` (EIP-155) is
+    needed when the network is not a known one. ``confirmations`` and ``finality`` are as of
+    :class:`EvmRpcProviderConfig`; with ``tag`` the block is final that the server calls irreversible. ``timeout_secs``
+    (seconds) is the longest silence where blocks should come.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    kind: Literal["firehose"]
+    network: Text
+    url: Annotated[str, AfterValidator(_checked_server_url)] = Field(repr=False)
+    token: Annotated[str, AfterValidator(_checked_token)] | None = Field(default=None, repr=False)
+    chain_id: Annotated[int, _Number] | None = Field(default=None, ge=1, le=MAX_CHAIN_ID)
+    timeout_secs: Annotated[float, _Number] = Field(default=60.0, gt=0, le=MAX_TIMEOUT_SECS)
+    confirmations: Annotated[int, _Number] = Field(default=0, ge=0, le=MAX_CONFIRMATIONS)
+    finality: Literal["tag"] | Annotated[int, _Number, Field(ge=0, le=MAX_CONFIRMATIONS)] = "tag"
+
+
+ProviderConfig = EvmRpcProviderConfig | FirehoseProviderConfig
+CONFIG_OF_KIND: Final[dict[str, type[EvmRpcProviderConfig] | type[FirehoseProviderConfig]]] = {
+    "evm-rpc": EvmRpcProviderConfig,
+    "firehose": FirehoseProviderConfig,
+}
+
+
+def parse_config(config: dict[str, Any], where: str) -> ProviderConfig:
+    """Return the settings of ``config``, which is of a kind of :data:`CONFIG_OF_KIND` and whose placeholders are
+    replaced already.
 
     :raises AmpError: INVALID_PROVIDER naming ``where`` and the keys.
     """
+    model = CONFIG_OF_KIND[config["kind"]]
     try:
-        return EvmRpcProviderConfig.model_validate(config)
+        return model.model_validate(config)
     except ValidationError as error:
-        raise _invalid(where, explain_details(_details(error))) from None
+        raise _invalid(where, explain_details(_details(error)), model) from None
 
 
 def check_raw_config(config: dict[str, Any], where: str) -> None:
@@ -144,7 +182,7 @@ def check_raw_config(config: dict[str, Any], where: str) -> None:
     except ValidationError as error:
         details = [d for d in _details(error) if not (d["loc"] and has_placeholder(config.get(str(d["loc"][0]))))]
         if details:
-            raise _invalid(where, explain_details(details)) from None
+            raise _invalid(where, explain_details(details), model) from None
 
 
 def check_registrable(config: dict[str, Any], where: str) -> None:
@@ -158,14 +196,14 @@ def check_registrable(config: dict[str, Any], where: str) -> None:
     check_raw_config(config, where)
     if config["kind"] not in CONFIG_OF_KIND:
         supported = ", ".join(map(repr, SUPPORTED_KINDS))
-        raise _invalid(where, f"kind {shown(config['kind'])} is not supported yet; supported is {supported}")
+        raise _invalid(where, f"kind {shown(config['kind'])} is not supported yet; supported are {supported}")
 
 
 def _details(error: ValidationError) -> list[Any]:
     return error.errors(include_url=False, include_context=False, include_input=False)
 
 
-def _invalid(where: str, what: str) -> AmpError:
-    known = ", ".join(EvmRpcProviderConfig.model_fields)
-    hint = f" (known are {known})" if "unknown field" in what else ""
+def _invalid(where: str, what: str, model: type[BaseModel] | None = None) -> AmpError:
+    known = "" if model is None else ", ".join(model.model_fields)
+    hint = f" (known are {known})" if known and "unknown field" in what else ""
     return AmpError(ErrorCode.INVALID_PROVIDER, f"{where}: {what}{hint}")

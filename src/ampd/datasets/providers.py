@@ -15,7 +15,7 @@ import structlog
 
 from ampd.datasets.names import parse_provider_name, shown
 from ampd.datasets.placeholders import substitute
-from ampd.datasets.provider_config import CONFIG_OF_KIND, check_raw_config, check_registrable, parse_evm_rpc_config
+from ampd.datasets.provider_config import CONFIG_OF_KIND, check_raw_config, check_registrable, parse_config
 from ampd.datasets.toml_text import to_toml
 from ampd.errors import AmpError, ErrorCode
 from ampd.object_store import ObjectStore
@@ -70,7 +70,7 @@ class ProviderStore:
 
         ``config`` holds ``network`` and the settings of ``kind``; it may repeat ``kind``.
 
-        :raises AmpError: INVALID_PROVIDER_NAME, INVALID_PROVIDER; INVALID_REQUEST_BODY for what TOML cannot say.
+        :raises AmpError: INVALID_PROVIDER_NAME, INVALID_PROVIDER; DATA_CONVERSION_ERROR for what TOML cannot say.
         """
         parse_provider_name(name)
         content = {"kind": kind, **config}
@@ -127,7 +127,7 @@ class ProviderStore:
         where = self._where(provider.name + SUFFIX)
         config = substitute(provider.config, self._environment, where)
         if provider.kind in CONFIG_OF_KIND:
-            parse_evm_rpc_config(config, where)
+            parse_config(config, where)
         return Provider(provider.name, provider.kind, provider.network, config)
 
     async def _read_all(self) -> tuple[list[Provider], list[str]]:

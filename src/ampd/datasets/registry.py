@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from ampd.datasets.manifests import EvmRpcManifest, parse_manifest
+from ampd.datasets.manifests import RawManifest, parse_manifest
 from ampd.datasets.names import DEV, LATEST, DatasetName, Reference, is_hash, parse_hash, parse_version
 from ampd.datasets.semver import SemanticVersion
 from ampd.errors import AmpError, ErrorCode
@@ -122,7 +122,7 @@ class DatasetStore:
     def _scope(self) -> dict[str, Any]:
         return {"visible": None if self._visible is None else list(self._visible)}
 
-    async def register_manifest(self, manifest: EvmRpcManifest) -> str:
+    async def register_manifest(self, manifest: RawManifest) -> str:
         """Store ``manifest`` and return its hash. Doing it again changes nothing.
 
         The object is written while the row is held: nobody sees a row without its object, and whoever deletes the
@@ -136,7 +136,7 @@ class DatasetStore:
         return manifest_hash
 
     async def register(
-        self, namespace: str, name: str, version: str | None, manifest_or_hash: EvmRpcManifest | str
+        self, namespace: str, name: str, version: str | None, manifest_or_hash: RawManifest | str
     ) -> RegisteredDataset:
         """Link a manifest to a dataset, point ``dev`` at it, and tag it with ``version`` when there is one.
 
@@ -222,7 +222,7 @@ class DatasetStore:
             manifest_hash=manifest_hash,
         )
 
-    async def manifest(self, manifest_hash: str) -> EvmRpcManifest:
+    async def manifest(self, manifest_hash: str) -> RawManifest:
         """Return a registered manifest.
 
         :raises AmpError: INVALID_HASH, MANIFEST_NOT_FOUND; INVALID_MANIFEST when the stored object was altered.

@@ -8,11 +8,12 @@ from functools import total_ordering
 
 _NUMBER = r"0|[1-9][0-9]*"
 _PRERELEASE_PART = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
-_PATTERN = re.compile(
+PATTERN = (
     rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})"
     rf"(?:-({_PRERELEASE_PART}(?:\.{_PRERELEASE_PART})*))?"
     r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?"
 )
+_VERSION = re.compile(PATTERN)
 MAX_LENGTH = 255
 
 _Precedence = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
@@ -33,7 +34,7 @@ class SemanticVersion:
     @classmethod
     def parse(cls, text: str) -> SemanticVersion | None:
         """Return the version that ``text`` writes, or None when it is not one."""
-        found = _PATTERN.fullmatch(text) if len(text) <= MAX_LENGTH else None
+        found = _VERSION.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if found is None:
             return None
         major, minor, patch, prerelease, _ = found.groups()

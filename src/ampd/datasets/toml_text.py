@@ -16,12 +16,14 @@ _MAX_INT64 = 2**63 - 1
 def to_toml(content: dict[str, Any]) -> str:
     """Return ``content`` as TOML, one key per line; tables inside are written inline.
 
-    :raises AmpError: INVALID_REQUEST_BODY for what TOML cannot say (null, whole numbers beyond 64 bits).
+    :raises AmpError: DATA_CONVERSION_ERROR for what TOML cannot say (null, whole numbers beyond 64 bits).
     """
     try:
         return "".join(f"{_key(name)} = {_value(name, value)}\n" for name, value in content.items())
     except RecursionError:
-        raise AmpError(ErrorCode.INVALID_REQUEST_BODY, "the values are nested too deep to be written as TOML") from None
+        raise AmpError(
+            ErrorCode.DATA_CONVERSION_ERROR, "the values are nested too deep to be written as TOML"
+        ) from None
 
 
 def _value(place: str, value: Any) -> str:
@@ -68,4 +70,4 @@ def _key(name: str) -> str:
 
 
 def _unwritable(place: str, why: str) -> AmpError:
-    return AmpError(ErrorCode.INVALID_REQUEST_BODY, f"key '{place}' cannot be written: {why}")
+    return AmpError(ErrorCode.DATA_CONVERSION_ERROR, f"key '{place}' cannot be written: {why}")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ampd.data_store import Dataset
-from ampd.datasets import EvmRpcManifest
+from ampd.datasets import RawManifest
 from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.head import Head
 from ampd.extraction.parts import Extraction, Parts
@@ -78,12 +78,13 @@ class OpenExtractions:
             raise
         return _Shared(Extraction(job_id, wanted, manifest, source, head, revisions))
 
-    async def _source(self, wanted: ExtractionInput) -> tuple[EvmRpcManifest, BlockSource, Head]:
+    async def _source(self, wanted: ExtractionInput) -> tuple[RawManifest, BlockSource, Head]:
         manifest = await self._parts.datasets.manifest(wanted.manifest_hash)
         providers = await self._parts.providers.find(manifest.kind, manifest.network)
-        source = self._parts.open_source(providers, manifest.network, self._parts.executor)
+        only_final = manifest.finalized_blocks_only
+        source = self._parts.open_source(providers, manifest.network, self._parts.executor, finalized_only=only_final)
         source = verified(source, wanted.verify, manifest.network, self._parts.executor)
-        head = Head(source, head_policy(providers), finalized_only=manifest.finalized_blocks_only)
+        head = Head(source, head_policy(providers), finalized_only=only_final)
         return manifest, source, head
 
     @asynccontextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 from ampd.data_store import CompactionStore, Compression, Leftovers, RangeStore, Revision, TableStore
-from ampd.datasets import DatasetStore, EvmRpcManifest, Provider, ProviderStore
+from ampd.datasets import DatasetStore, Provider, ProviderStore, RawManifest
 from ampd.extraction.collected import Collected
 from ampd.extraction.compaction import CompactionLimits
 from ampd.extraction.head import Head
@@ -17,7 +18,14 @@ from ampd.object_store import ObjectStore
 from ampd.sources.blocks import BlockSource
 from ampd.telemetry.extraction_metrics import DatasetMeter, meter_of
 
-OpenSource = Callable[[Sequence[Provider], str, Executor], BlockSource]
+
+class OpenSource(Protocol):
+    """Makes the source of providers (:func:`ampd.extraction.sources.open_source`)."""
+
+    def __call__(
+        self, providers: Sequence[Provider], network: str, executor: Executor, *, finalized_only: bool = False
+    ) -> BlockSource:
+        """Make it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Extraction:
 
     job_id: int
     wanted: ExtractionInput
-    manifest: EvmRpcManifest
+    manifest: RawManifest
     source: BlockSource
     head: Head
     revisions: dict[str, Revision]

@@ -101,7 +101,10 @@ class RangeRunner:
             replaces=lease.replaces,
         )
         batches = self._extraction.source.read(
-            lease.start_block, lease.end_block, most_blocks=self._parts.settings.limits.blocks
+            lease.start_block,
+            lease.end_block,
+            most_blocks=self._parts.settings.limits.blocks,
+            cursor=lease.cursor,
         )
         writer = SegmentWriter(self._parts, self._extraction, lease, self._lease_is_valid)
         reading = _Reading(lease, batches, writer, place)

@@ -135,7 +135,7 @@ class SegmentWriter:
             )
             for path, revision in begun.items()
         }
-        written = WrittenSegment(segment, files)
+        written = WrittenSegment(segment, files, batches[-1].cursor)
         if self._lease.replaces:
             self._written.append(written)
             self._written_bytes += _size(batches)

@@ -16,7 +16,7 @@ import httpx
 from ampd.errors import AmpError, ErrorCode
 from ampd.handlers.context import HandlerContext
 from ampd.handlers.environment import Environment
-from ampd.handlers.http_input import HTTP, HttpInput, check_header_value, check_url
+from ampd.handlers.http_input import HTTP, HttpInput, check_header_value, check_url, hide_in_body
 from ampd.handlers.kinds import Kind
 from ampd.handlers.secrets import without
 from ampd.webhooks.guarded import AddressRefusedError, CallError, GuardedHttp
@@ -98,7 +98,7 @@ def _call_of(job: HttpInput, environment: Environment, idempotency_key: str) -> 
         raise AmpError(
             ErrorCode.INVALID_JOB_INPUT, f"the URL or a header is not valid once its variables are put in: {error}"
         ) from None
-    secrets = {*environment.used, *_keys_of(url)}
+    secrets = {*environment.used, *_keys_of(url), *(value for _, value in hide_in_body(body)[1])}
     for name, value in job.headers.items():
         if value.shown() != value.get_secret_value():
             secrets |= _parts_of(headers[name])

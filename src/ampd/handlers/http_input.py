@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from ampd.handlers.environment import PLACEHOLDER, check_placeholders
 from ampd.handlers.kinds import InputKind
-from ampd.handlers.secrets import PartlySecretStr
+from ampd.handlers.secrets import PartlySecretStr, Path, hide_by_names
 from ampd.telemetry.logs import HIDDEN, redact
 
 MOST_URL_CHARACTERS: Final = 4096
@@ -209,4 +209,9 @@ class HttpInput(BaseModel):
         return any(status in status_range(each) for each in self.retryable_statuses)
 
 
-HTTP: Final = InputKind("http", HttpInput)
+def hide_in_body(body: Any) -> tuple[Any, list[tuple[Path, str]]]:
+    """Return a body as it may be shown, and the texts in it that stand under names of secrets, but for placeholders."""
+    return hide_by_names(body, is_harmless=_is_placeholder)
+
+
+HTTP: Final = InputKind("http", HttpInput, hide={"body": hide_in_body})

@@ -17,6 +17,7 @@ from ampd.handlers.context import HandlerContext
 from ampd.handlers.secrets import Path, merge, split
 
 Run = Callable[[Any, HandlerContext], Awaitable[Any]]
+Hide = Callable[[Any], tuple[Any, list[tuple[Path, str]]]]
 KIND_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 _MOST_DETAILS: Final = 5
 
@@ -49,12 +50,13 @@ class FatalError(AmpError):
 @dataclass(frozen=True)
 class InputKind:
     """What is known of a kind of jobs where they are created: its ``name``, the model of its input, and where it comes
-    from.
+    from. ``hide``: takes secrets out of fields that the model does not know to hold any, by the names of these fields.
     """
 
     name: str
     input_model: type[BaseModel]
     source: str = "ampd"
+    hide: Mapping[str, Hide] = field(default_factory=dict, kw_only=True)
 
     def read(self, content: Mapping[str, Any]) -> BaseModel:
         """Return the input of a job.
@@ -77,6 +79,10 @@ class InputKind:
         read = self.read(content)
         given = read.model_dump(mode="python", by_alias=True, exclude_unset=True)
         shown, secrets = split(given, read.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        for name, hide in self.hide.items():
+            if name in shown:
+                shown[name], found = hide(shown[name])
+                secrets += [((name, *path), value) for path, value in found]
         self.read(merge(shown, secrets))  # what is stored must be readable again: a model of one's own may not be
         return shown, secrets
 

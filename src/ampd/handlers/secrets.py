@@ -4,7 +4,7 @@ runs the job: nothing that shows a job has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
@@ -37,9 +37,13 @@ def split(content: Any, plain: Any) -> tuple[Any, list[tuple[Path, str]]]:
     return shown, secrets
 
 
-def hide_by_names(content: Any) -> tuple[Any, list[tuple[Path, str]]]:
-    """Do as :func:`split` with an input whose model is not known here: texts whose keys are named like secrets."""
-    found = list(_named_secrets(content, (), hidden=False))
+def hide_by_names(
+    content: Any, *, is_harmless: Callable[[str], bool] = lambda text: False
+) -> tuple[Any, list[tuple[Path, str]]]:
+    """Do as :func:`split` with an input whose model is not known here: texts whose keys are named like secrets, but
+    for those that ``is_harmless`` knows.
+    """
+    found = [(path, text) for path, text in _named_secrets(content, (), hidden=False) if not is_harmless(text)]
     shown = deepcopy(content)
     for path, _ in found:
         shown = _replaced(shown, path, HIDDEN)

@@ -16,7 +16,7 @@ from ampd.jobs.notification import JobAction, Notifier
 from ampd.jobs.operations import Operation
 from ampd.jobs.placement import Claim, claim_jobs, force_overdue_stops, place_due_jobs, rescue_jobs_of_lost_workers
 from ampd.jobs.recurrence import CatchUp, Overlap, Schedule
-from ampd.jobs.retention import RetentionPolicy, expire_events, expire_firings, expire_jobs
+from ampd.jobs.retention import RetentionPolicy, expire_events, expire_firings, expire_jobs, fold_job_counts
 from ampd.jobs.retry import RetryPolicy
 from ampd.jobs.schedule_request import parse_schedule, to_request
 from ampd.jobs.states import (
@@ -88,6 +88,7 @@ __all__ = [
     "expire_firings",
     "expire_jobs",
     "fire_due_jobs",
+    "fold_job_counts",
     "force_overdue_stops",
     "hold_lease",
     "lifecycle",

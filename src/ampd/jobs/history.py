@@ -95,8 +95,9 @@ def _attempt(told: dict[str, Any]) -> ExecutionAttempt:
 
 
 async def read_statistics(db: MetadataDb, wanted: JobFilter) -> JobStatistics:
-    """Count the ``wanted`` jobs."""
-    query = sql("jobs", "job_statistics").replace("{conditions}", wanted.conditions())
+    """Count the ``wanted`` jobs: without reading them where the database has counted them already."""
+    operation = "job_statistics_by_counts" if wanted.is_counted else "job_statistics"
+    query = sql("jobs", operation).replace("{conditions}", wanted.conditions())
     row = await db.fetch_one(query, wanted.parameters())
     assert row is not None  # noqa: S101 - it counts, also to nothing
     return JobStatistics(**row)

@@ -70,9 +70,21 @@ class JobFilter:
         rarer than a state.
         """
         operation = self._operation()
+        rows = self._rows(operation)
+        # A product is rare, and has an index by its own name.
+        if not self.labels or self.product is not None or self.job_id is not None or self.job_ids is not None:
+            return rows
+        if operation == "newest_jobs":
+            return self._rows("newest_jobs_with_label")
+        return self._rows("newest_jobs_with_rare_label").replace("{otherwise}", rows)
+
+    def _rows(self, operation: str) -> LiteralString:
         names_states = operation in ("newest_jobs_in_states", "newest_jobs_of_worker", "newest_jobs_of_namespaces")
-        # It names the namespaces itself: said twice, another index would seem to fit.
-        wanted = replace(self, visible=None) if operation == "newest_jobs_of_namespaces" else self
+        wanted = self
+        if operation == "newest_jobs_of_namespaces":
+            # It names the namespaces itself: said twice, another index would seem to fit.
+            namespace = self.dataset_namespace if self.dataset_name is not None else None
+            wanted = replace(self, visible=None, dataset_namespace=namespace)
         return sql("jobs", operation).replace("{conditions}", wanted.conditions(states=not names_states))
 
     def conditions(self, *, states: bool = True) -> LiteralString:
@@ -87,7 +99,8 @@ class JobFilter:
         return " AND ".join(texts) or "true"
 
     def _operation(self) -> str:
-        if self.visible is not None and self.job_id is None and self.job_ids is None:
+        is_of_namespaces = self.visible is not None or (self.dataset_namespace and self.dataset_name is None)
+        if is_of_namespaces and self.job_id is None and self.job_ids is None:
             return "newest_jobs_of_namespaces"
         if self.product is not None and self.job_ids is None:
             return "newest_jobs_of_product"
@@ -95,10 +108,28 @@ class JobFilter:
             return "newest_jobs"
         return "newest_jobs_of_worker" if self.worker_id and self.states <= ACTIVE_STATES else "newest_jobs_in_states"
 
+    @property
+    def _namespaces(self) -> list[str]:
+        """The namespaces outside of which there is nothing, of those that are asked for."""
+        if self.dataset_namespace is None:
+            return list(self.visible or ())
+        return [self.dataset_namespace] if self.visible is None or self.dataset_namespace in self.visible else []
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the database has counted the jobs of this filter: it asks for nothing but kind, states, and
+        namespaces.
+        """
+        return replace(self, kind=None, states=None, dataset_namespace=None, visible=None) == JobFilter()
+
     def parameters(self) -> dict[str, Any]:
         """Return the values that go with :meth:`rows`, but for ``limit`` and ``offset``."""
         values: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS}
+        label = min(self.labels.items(), default=(None, None))
         return values | {
+            "label_key": label[0],
+            "label_value": label[1],
+            "namespaces": self._namespaces,
             "visible": None if self.visible is None else list(self.visible),
             "visible_states": sorted(JobState if self.states is None else self.states),
             "states": None if self.states is None else sorted(self.states),

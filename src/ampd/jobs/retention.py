@@ -64,6 +64,13 @@ async def expire_jobs(db: MetadataDb, *, days: float, actor: str, batch: int = B
         after_id = row["last_id"]
 
 
+async def fold_job_counts(db: MetadataDb) -> None:
+    """Bring together what all sessions have counted of jobs, so that statistics have few rows to add up."""
+    async with db.transaction() as connection:
+        if await _is_ours(connection):
+            await connection.execute(sql("jobs", "fold_job_counts"))
+
+
 async def _is_ours(connection: Connection) -> bool:
     """Tell whether no other process is removing what is too old at this moment."""
     row = await (await connection.execute(sql("jobs", "lock_retention"))).fetchone()

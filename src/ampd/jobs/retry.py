@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -28,7 +28,7 @@ class RetryPolicy:
 
     def changed_by(self, changes: dict[str, Any]) -> RetryPolicy:
         """Return the policy with what a job has asked for instead."""
-        return RetryPolicy(**{**asdict(self), **changes})
+        return replace(self, **changes) if changes else self
 
 
 def may_retry(retries: int | None, retry_count: int) -> bool:

@@ -25,8 +25,8 @@ FIELDS: Final = (
     "pause_on_failure",
 )
 SHORTEST_INTERVAL_MS: Final = 1000
-_LONGEST_MS: Final = 10 * 366 * 86_400_000
-_MOST_RUNS: Final = 2**31 - 1
+LONGEST_MS: Final = 10 * 366 * 86_400_000
+MOST_RUNS: Final = 2**31 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # What makes no sense for a job that runs once.
 _OF_RECURRING: Final = ("limit", "end_date", "overlap", "catch_up", "catch_up_window_ms", "pause_on_failure")
@@ -49,13 +49,13 @@ def parse_schedule(wanted: Mapping[str, Any]) -> Schedule:
     schedule = Schedule(
         cron=_cron(given.get("cron")),
         tz=_zone(given.get("tz", DEFAULT_ZONE)),
-        every_ms=_integer(given, "every", SHORTEST_INTERVAL_MS, _LONGEST_MS, "milliseconds"),
+        every_ms=_integer(given, "every", SHORTEST_INTERVAL_MS, LONGEST_MS, "milliseconds"),
         start_at=_moment(given, "start_at"),
         end_date=_moment(given, "end_date"),
-        limit=_integer(given, "limit", 1, _MOST_RUNS, "runs"),
+        limit=_integer(given, "limit", 1, MOST_RUNS, "runs"),
         overlap=_word(given, "overlap", Overlap.SKIP),
         catch_up=_word(given, "catch_up", CatchUp.RUN_ONCE),
-        catch_up_window_ms=_integer(given, "catch_up_window_ms", SHORTEST_INTERVAL_MS, _LONGEST_MS, "milliseconds")
+        catch_up_window_ms=_integer(given, "catch_up_window_ms", SHORTEST_INTERVAL_MS, LONGEST_MS, "milliseconds")
         or DEFAULT_WINDOW_MS,
         pause_on_failure=_flag(given, "pause_on_failure"),
     )

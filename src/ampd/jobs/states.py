@@ -159,7 +159,7 @@ _LIFECYCLE: Final = {
     _S.FAILED: "failed",
 }
 _QUEUED: Final = "queued"
-_FILTER_WORDS: Final[dict[str, frozenset[JobState]]] = {
+FILTER_WORDS: Final[dict[str, frozenset[JobState]]] = {
     **{str(state).lower(): frozenset({state}) for state in JobState},
     "active": ACTIVE_STATES,
     "terminal": TERMINAL_STATES,
@@ -204,13 +204,13 @@ def parse_states(text: str) -> frozenset[JobState] | None:
     """
     found: set[JobState] = set()
     for word in (part.strip().lower() for part in text.split(",")):
-        if word not in _FILTER_WORDS:
-            known = ", ".join(sorted(_FILTER_WORDS))
+        if word not in FILTER_WORDS:
+            known = ", ".join(sorted(FILTER_WORDS))
             raise AmpError(
                 ErrorCode.INVALID_QUERY_PARAMETERS,
                 f"unknown status {word!r}; known are {known}, also several with commas between",
             )
-        found |= _FILTER_WORDS[word]
+        found |= FILTER_WORDS[word]
     return None if found == frozenset(JobState) else frozenset(found)
 
 
@@ -218,5 +218,5 @@ def means_due_ones(text: str) -> bool:
     """Tell whether a status filter that :func:`parse_states` reads means, of the jobs that wait, only those whose time
     has come: it says `queued`, and no word for all that wait.
     """
-    waiting = {word for part in text.split(",") if _S.SCHEDULED in _FILTER_WORDS[word := part.strip().lower()]}
+    waiting = {word for part in text.split(",") if _S.SCHEDULED in FILTER_WORDS[word := part.strip().lower()]}
     return waiting == {_QUEUED}

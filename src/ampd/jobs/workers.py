@@ -20,7 +20,8 @@ from ampd.jobs.states import JobState
 from ampd.jobs.store import DEFAULT_LEASE_SECONDS
 from ampd.metadata_db import MetadataDb, sql
 
-_NODE_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]*")
+NODE_ID_PATTERN = r"[a-zA-Z][a-zA-Z0-9_.-]*"
+_NODE_ID = re.compile(NODE_ID_PATTERN)
 
 
 def validate_node_id(text: str) -> str:

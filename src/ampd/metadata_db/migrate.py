@@ -1,117 +1,165 @@
-"""Migrations of the metadata database: numbered SQL files, applied by yoyo (design sections 3 and 6).
+"""Migrations of the metadata database: numbered SQL files, applied by yoyo in two phases (design sections 3 and 6).
 
-Two habits of yoyo do not suit daemons that may be killed at any moment, and a small backend mends both:
-
-- its lock is a row that stays behind when a process is killed; ours is a PostgreSQL advisory lock, which dies
-  with its session;
-- it applies a migration in one transaction and notes it in a second one; ours does both in one, so that a
-  kill leaves either everything of a migration or nothing.
+A new version's pre migrations are applied while processes of the version before are at work, and these go on working;
+its post migrations when no such process is left (docs/decisions/0024-two-phases.md). The database remembers of each
+migration in which phase it belongs and which version it needs: that is how an ampd tells whether it can work with a
+database that a newer one has migrated.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, LiteralString
-from uuid import uuid4
 
 import psycopg
 import yoyo
-from psycopg.errors import InvalidParameterValue, LockNotAvailable
-from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from psycopg.errors import LockNotAvailable
 
+import ampd
 from ampd.errors import AmpError, ErrorCode, describe_exception
-from ampd.metadata_db.pool import CONNECT_TIMEOUT_SECONDS, unreachable
+from ampd.metadata_db.live_processes import LiveProcess, live_processes, older_than
+from ampd.metadata_db.migration_backend import MIGRATION_TABLE, MigrationBackend, connect
+from ampd.metadata_db.migration_files import MigrationFile, Phase, is_older, read_migration_files
+from ampd.metadata_db.pool import unreachable
 from ampd.telemetry import redact
 
 MIGRATIONS = "package:ampd.metadata_db:migrations"
 OLDEST_SERVER = 14
-# Any constant will do, as long as every ampd uses the same one and nobody else does: the letters "ampd mig".
-ADVISORY_LOCK_KEY = 0x616D7064206D6967
-# Another process may be in the middle of a long migration; a table that is locked longer than this is a
-# fault.
-WAIT_FOR_OTHER_PROCESS = "300s"
-WAIT_FOR_TABLE = "30s"
-DEAD_CLIENT_CHECK = "1s"
-MIGRATION_TABLE = "_yoyo_migration"
-APPLIED_IDS: LiteralString = "SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id"
+DEFAULT_LEASE_SECONDS = 5.0
+# The columns of ours are not there before the first migration that has a phase.
+_APPLIED: LiteralString = """
+SELECT migration_id, to_jsonb(m) ->> 'phase' AS phase, to_jsonb(m) ->> 'oldest_version' AS oldest_version
+FROM _yoyo_migration m ORDER BY applied_at_utc, migration_id
+"""
 
 
-class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
-    """yoyo's backend for psycopg 3, with an advisory lock and with one transaction per migration.
+@dataclass(frozen=True)
+class Applied:
+    """A migration that the database has had. ``phase`` is None when it does not say."""
 
-    ``uri`` is the URL as the operator wrote it: libpq reads it (sockets, several hosts, special characters),
-    not yoyo.
-    """
-
-    has_transactional_ddl = True
-
-    def connect(self, uri: str) -> psycopg.Connection[Any]:
-        return _connect(uri)
-
-    @contextmanager
-    def lock(self, timeout: float = 0) -> Iterator[None]:
-        """Hold the lock of all migrating processes. It may be taken again inside."""
-        # A server that watches for dead clients ends their statements and frees the lock. Some cannot.
-        with suppress(InvalidParameterValue):
-            self.execute(f"SET client_connection_check_interval = '{DEAD_CLIENT_CHECK}'")
-        self.execute(f"SET lock_timeout = '{WAIT_FOR_OTHER_PROCESS}'")
-        self.execute(f"SELECT pg_advisory_lock({ADVISORY_LOCK_KEY})")
-        self.execute(f"SET lock_timeout = '{WAIT_FOR_TABLE}'")
-        try:
-            yield
-        finally:
-            if not self.connection.broken:
-                self.execute(f"SELECT pg_advisory_unlock({ADVISORY_LOCK_KEY})")
-
-    def list_tables(self, **_: Any) -> list[str]:
-        rows = self.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema").fetchall()
-        return [row[0] for row in rows]
-
-    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
-        migration.load()
-        if not migration.use_transactions:
-            super().apply_one(migration, force=force, mark=mark)
-            return
-        self.ensure_internal_schema_updated()
-        with self.transaction():
-            migration.process_steps(self, "apply", force=force)
-            self.log_migration(migration, "apply")
-            if mark:
-                self.mark_one(migration, log=False)
-
-    def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:
-        """Describe an operation for yoyo's log, without a look-up of names on the network as yoyo does."""
-        return {
-            "id": str(uuid4()),
-            "migration_id": migration.id if migration else None,
-            "migration_hash": migration.hash if migration else None,
-            "username": self.connection.info.user,
-            "hostname": socket.gethostname(),
-            "created_at_utc": datetime.now(UTC).replace(tzinfo=None),
-            "operation": operation,
-        }
+    id: str
+    phase: Phase | None
+    oldest_version: str | None
 
 
-def migrate(url: str, *, source: str = MIGRATIONS) -> list[str]:
-    """Bring the database up to date and return the ids of the migrations applied now, oldest first.
+@dataclass(frozen=True)
+class Status:
+    """What a database has had, what it lacks, and which processes keep what it lacks from being applied."""
+
+    applied: list[Applied]
+    pending: list[MigrationFile]
+    older_processes: list[LiveProcess]
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What has been applied now, what waits, and for whose end."""
+
+    applied: list[str]
+    waiting: list[str]
+    older_processes: list[LiveProcess]
+
+
+def migrate(
+    url: str,
+    *,
+    source: str = MIGRATIONS,
+    phase: Phase | None = None,
+    force: bool = False,
+    lease_seconds: float = DEFAULT_LEASE_SECONDS,
+) -> list[str]:
+    """Bring the database up to date and return the ids of the migrations applied now, in their order.
 
     Safe to call from several processes at once: one migrates, the others wait and find nothing left to do.
 
-    :param source: where the SQL files are, as yoyo writes it: ``package:<package>:<directory>`` or a
-        directory.
-    :raises AmpError: METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED, METADATA_DB_MIGRATION_FAILED.
+    :param source: where the SQL files are, as yoyo writes it: ``package:<package>:<directory>`` or a directory.
+    :param phase: only the migrations of this phase; None: all.
+    :param force: whatever processes of older versions are at work: they will fail.
+    :param lease_seconds: for how long a worker counts as living after a beat.
+    :raises AmpError: METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED, METADATA_DB_MIGRATION_FAILED,
+        METADATA_DB_IN_USE when a migration would break processes that are at work; those before it are kept.
     """
-    known = yoyo.read_migrations(source)
-    if not _pending(url, known):
-        return []
+    done = _migrate(url, source, phase, force, lease_seconds)
+    if done.waiting:
+        kept = f" Applied before: {', '.join(done.applied)}." if done.applied else ""
+        raise AmpError(
+            ErrorCode.METADATA_DB_IN_USE,
+            f"migration {done.waiting[0]} takes away what processes need that are at work on the metadata database at "
+            f"{redact(url)}: {', '.join(map(str, done.older_processes))}.{kept} Restart them with this version, then "
+            "run ampd migrate --phase post; or use --force, and they will fail",
+            context={"waiting": done.waiting, "older_processes": [str(each) for each in done.older_processes]},
+        )
+    return done.applied
+
+
+def migrate_at_start(url: str, *, source: str = MIGRATIONS, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> Migrated:
+    """Do what a process does before it works: apply all that no other process minds, and leave the rest for later.
+
+    :raises AmpError: as for :func:`migrate`; METADATA_DB_IN_USE when something is left that this process needs.
+    """
+    done = _migrate(url, source, None, False, lease_seconds)
+    needed = {file.id for file in read_migration_files(source) if not file.is_post}.intersection(done.waiting)
+    if needed:
+        raise AmpError(
+            ErrorCode.METADATA_DB_IN_USE,
+            f"the metadata database at {redact(url)} is used by processes that are too old to work beside this one "
+            f"(ampd {ampd.__version__}): {', '.join(map(str, done.older_processes))}. Upgrade them to a version in "
+            "between first, or stop them all",
+        )
+    return done
+
+
+def pending_migrations(url: str, *, source: str = MIGRATIONS) -> list[str]:
+    """Return the ids of the migrations that the database still lacks, in their order. Writes nothing.
+
+    :raises AmpError: METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED.
+    """
+    return [file.id for file in _look(url, source).pending]
+
+
+def migration_status(url: str, *, source: str = MIGRATIONS, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> Status:
+    """Return what the database has had and what it lacks. Writes nothing.
+
+    :raises AmpError: METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED.
+    """
+    return _look(url, source, lease_seconds)
+
+
+def require_migrated(url: str) -> None:
+    """Check that the database has all that this ampd needs; what it only takes away may be there still.
+
+    :raises AmpError: METADATA_DB_NOT_MIGRATED, METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED.
+    """
+    missing = [file.id for file in _look(url, MIGRATIONS).pending if not file.is_post]
+    if missing:
+        raise AmpError(
+            ErrorCode.METADATA_DB_NOT_MIGRATED,
+            f"the metadata database at {redact(url)} lacks migrations: {', '.join(missing)}. "
+            "Run: ampd --config <file> migrate --phase pre (or set metadata_db.auto_migrate = true)",
+        )
+
+
+class _StillInUseError(Exception):
+    """A migration waits for the end of these processes."""
+
+    def __init__(self, processes: list[LiveProcess]) -> None:
+        super().__init__()
+        self.processes = processes
+
+
+def _migrate(url: str, source: str, phase: Phase | None, force: bool, lease_seconds: float) -> Migrated:
+    if not _of_phase(url, _look(url, source).pending, phase):
+        return Migrated([], [], [])
     with _connection_errors(url):
-        backend = _Backend(url, MIGRATION_TABLE)
+        backend = MigrationBackend(url, MIGRATION_TABLE)
     try:
-        with backend:
-            return _apply(backend, known, url)
+        with backend, backend.lock():
+            backend.prepare()
+            # Another process may have migrated meanwhile.
+            todo = _of_phase(url, _look(url, source).pending, phase)
+            return _apply(backend, todo, url, None if force else lease_seconds)
     except LockNotAvailable as error:
         raise _failed(
             url,
@@ -122,70 +170,96 @@ def migrate(url: str, *, source: str = MIGRATIONS) -> list[str]:
         raise _failed(url, describe_exception(error).strip()) from error
 
 
-def pending_migrations(url: str, *, source: str = MIGRATIONS) -> list[str]:
-    """Return the ids of the migrations that the database still lacks, oldest first. Writes nothing.
+def _of_phase(url: str, pending: list[MigrationFile], phase: Phase | None) -> list[MigrationFile]:
+    """Return the migrations of a phase.
 
-    :raises AmpError: METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED.
+    :raises AmpError: METADATA_DB_NOT_MIGRATED for the phase post while those of the phase pre are missing.
     """
-    return _pending(url, yoyo.read_migrations(source))
-
-
-def require_migrated(url: str) -> None:
-    """Check that the database is up to date.
-
-    :raises AmpError: METADATA_DB_NOT_MIGRATED, METADATA_DB_UNREACHABLE, METADATA_DB_UNSUPPORTED.
-    """
-    missing = pending_migrations(url)
-    if missing:
+    before = [file.id for file in pending if not file.is_post]
+    if phase is Phase.POST and before:
         raise AmpError(
             ErrorCode.METADATA_DB_NOT_MIGRATED,
-            f"the metadata database at {redact(url)} lacks migrations: {', '.join(missing)}. "
-            "Run: ampd --config <file> migrate (or set metadata_db.auto_migrate = true)",
+            f"the metadata database at {redact(url)} lacks migrations that come first: {', '.join(before)}. "
+            "Run: ampd --config <file> migrate --phase pre, and restart all processes with this version",
         )
+    return [file for file in pending if phase is None or file.is_post == (phase is Phase.POST)]
 
 
-def _apply(backend: _Backend, known: Any, url: str) -> list[str]:
+def _apply(backend: MigrationBackend, todo: list[MigrationFile], url: str, lease_seconds: float | None) -> Migrated:
+    """Apply ``todo``; ``lease_seconds`` None: without asking who is at work."""
     applied: list[str] = []
-    with backend.lock():
-        backend.ensure_internal_schema_updated()
-        todo = backend.to_apply(known)
-        for migration in todo:
-            try:
-                backend.apply_one(migration)
-            except psycopg.Error as error:
-                kept = "Nothing of it was kept" if migration.use_transactions else "It may be half done"
-                before = f". Applied before it: {', '.join(applied)}" if applied else ""
-                said = describe_exception(error).strip()
-                raise _failed(url, f"migration {migration.id}: {said}. {kept}{before}") from error
-            applied.append(migration.id)
-    return applied
+    for file in todo:
+
+        def check(file: MigrationFile = file) -> None:
+            _require_nobody_older(backend, file, lease_seconds)
+
+        try:
+            backend.apply(file, check)
+        except _StillInUseError as error:
+            return Migrated(applied, [each.id for each in todo[len(applied) :]], error.processes)
+        except psycopg.Error as error:
+            kept = "Nothing of it was kept" if file.yoyo.use_transactions else "It may be half done"
+            before = f". Applied before it: {', '.join(applied)}" if applied else ""
+            said = describe_exception(error).strip()
+            raise _failed(url, f"migration {file.id}: {said}. {kept}{before}") from error
+        applied.append(file.id)
+    return Migrated(applied, [], [])
 
 
-def _pending(url: str, known: Any) -> list[str]:
-    """Return the ids in ``known`` that the database lacks, once it is clear that we can use this database."""
-    with _connection_errors(url), _connect(url) as connection:
+def _require_nobody_older(backend: MigrationBackend, file: MigrationFile, lease_seconds: float | None) -> None:
+    if file.oldest_version is None or lease_seconds is None:
+        return
+    older = older_than(live_processes(backend.connection, lease_seconds=lease_seconds), file.oldest_version)
+    if older:
+        raise _StillInUseError(older)
+
+
+def _look(url: str, source: str, lease_seconds: float | None = None) -> Status:
+    """Return what there is and what is missing, once it is clear that we can use this database."""
+    files = read_migration_files(source)
+    with _connection_errors(url), connect(url) as connection:
         version = connection.info.server_version
         if version < OLDEST_SERVER * 10_000:
             raise _unsupported(
                 url, f"runs PostgreSQL {version // 10_000}; ampd needs PostgreSQL {OLDEST_SERVER} or newer"
             )
-        there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [MIGRATION_TABLE]).fetchone()
-        applied = {row[0] for row in connection.execute(APPLIED_IDS)} if there and there[0] else set[str]()
-    ids = [migration.id for migration in known]
-    newer = sorted(applied.difference(ids))
-    if newer:
+        applied = _applied(connection)
+        live = [] if lease_seconds is None else live_processes(connection, lease_seconds=lease_seconds)
+    _require_known_or_harmless(url, applied, {file.id for file in files})
+    had = {each.id for each in applied}
+    pending = [file for file in files if file.id not in had]
+    oldest = [file.oldest_version for file in pending if file.oldest_version is not None]
+    older = [each for each in live if any(is_older(each.version, version) for version in oldest)]
+    return Status(applied, pending, older)
+
+
+def _applied(connection: psycopg.Connection[Any]) -> list[Applied]:
+    there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [MIGRATION_TABLE]).fetchone()
+    if not there or not there[0]:
+        return []
+    rows = connection.execute(_APPLIED).fetchall()
+    return [Applied(id_, Phase(phase) if phase in list(Phase) else None, oldest) for id_, phase, oldest in rows]
+
+
+def _require_known_or_harmless(url: str, applied: list[Applied], known: set[str]) -> None:
+    """Refuse a database from which a newer ampd has taken what this one needs.
+
+    :raises AmpError: METADATA_DB_UNSUPPORTED.
+    """
+    for each in applied:
+        if each.id in known or (each.phase is Phase.PRE and each.oldest_version is None):
+            continue
+        if each.oldest_version is None:
+            needs = "Install the version of ampd that did it"
+        elif is_older(ampd.__version__, each.oldest_version):
+            needs = f"Install ampd {each.oldest_version} or newer"
+        else:
+            continue
         raise _unsupported(
             url,
-            f"was migrated by a newer ampd (unknown here: {', '.join(newer)}). "
-            "Install that version of ampd, or use another database",
+            f"was migrated by a newer ampd (unknown here: {each.id}), and this one, ampd {ampd.__version__}, does not "
+            f"work with it. {needs}, or use another database",
         )
-    return [id_ for id_ in ids if id_ not in applied]
-
-
-def _connect(url: str) -> psycopg.Connection[Any]:
-    return psycopg.connect(
-        url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="ampd migrate"
-    )
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from types import TracebackType
 from typing import Any, LiteralString
 
@@ -11,6 +14,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+import ampd
 from ampd.errors import AmpError, ErrorCode, describe_exception
 from ampd.metadata_db.deadline import cut_after
 from ampd.telemetry import redact
@@ -25,9 +29,13 @@ SESSION_OPTIONS = (
     "-c plan_cache_mode=force_custom_plan"
 )
 CONNECT_TIMEOUT_SECONDS = 5
+# How long a statement waits for a lock.
+LOCK_SECONDS = 10.0
 # How long a transaction may take, with all its waits, and how long the check of a connection before its use.
 TRANSACTION_SECONDS = 20.0
 CHECK_SECONDS = 3.0
+# A connection that has answered so shortly ago is not asked whether it answers.
+FRESH_SECONDS = 1.0
 # A peer that is gone is noticed by TCP too, in about as long.
 TCP_OPTIONS: dict[str, Any] = {
     "keepalives_idle": 10,
@@ -42,6 +50,8 @@ AWAY = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
+# It is there, and too busy: another session holds what is wanted, or all of our connections are in use.
+BUSY = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -57,25 +67,63 @@ def unreachable(url: str, error: BaseException) -> AmpError:
     )
 
 
-async def _check(connection: Connection) -> None:
-    """Make sure that a pooled connection still answers; the pool replaces it otherwise."""
+def away(url: str, error: BaseException) -> AmpError:
+    """Return the error of a database that does not serve us at the moment, with what can be done."""
+    if not isinstance(error, BUSY):
+        return unreachable(url, error)
+    return AmpError(
+        ErrorCode.METADATA_DB_UNREACHABLE,
+        f"the metadata database is too busy to answer: {describe_exception(error).strip()}. Try again; when it lasts, "
+        "look in pg_stat_activity for the session that holds the lock or runs for long, and at metadata_db.pool_size",
+        recoverable=True,
+    )
+
+
+class _PooledConnection(psycopg.AsyncConnection[DictRow]):
+    """A connection that knows when (monotonic seconds) it last did what it was asked."""
+
+    answered_at = -math.inf
+
+
+async def _check(connection: _PooledConnection) -> None:
+    """Make sure that a pooled connection still answers; the pool replaces it otherwise.
+
+    A question costs a round trip. So one that has just answered is not asked again, unless its socket has something to
+    read: a server that ends, and one that ends this session, says so unasked, or closes it.
+    """
+    if monotonic() - connection.answered_at < FRESH_SECONDS and not _has_news(connection):
+        return
     with cut_after(connection, CHECK_SECONDS):
         await AsyncConnectionPool.check_connection(connection)
 
 
-class MetadataDb:
-    """A pool of connections; every connection gives rows as dicts and speaks UTC."""
+def _has_news(connection: _PooledConnection) -> bool:
+    look = select.poll()
+    look.register(connection.fileno(), select.POLLIN)
+    return bool(look.poll(0))
 
-    def __init__(self, url: str, *, max_connections: int = 10) -> None:
+
+class MetadataDb:
+    """A pool of connections; every connection gives rows as dicts and speaks UTC.
+
+    ``lock_seconds`` is how long a statement waits for a lock. ``process`` names this process (``controller …``,
+    ``worker eth-1``) in ``pg_stat_activity``, behind the version: an upgrade looks there for processes of older
+    versions (:mod:`ampd.metadata_db.live_processes`).
+    """
+
+    def __init__(
+        self, url: str, *, max_connections: int = 10, lock_seconds: float = LOCK_SECONDS, process: str = ""
+    ) -> None:
         self.url = url
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,
-            connection_class=psycopg.AsyncConnection[DictRow],
+            connection_class=_PooledConnection,
             kwargs={
+                "autocommit": True,
                 "row_factory": dict_row,
-                "options": SESSION_OPTIONS,
+                "options": f"{SESSION_OPTIONS} -c lock_timeout={round(1000 * lock_seconds)}",
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "application_name": "ampd",
+                "application_name": f"ampd {ampd.__version__} {process}".rstrip(),
                 **TCP_OPTIONS,
             },
             min_size=1,
@@ -95,7 +143,7 @@ class MetadataDb:
         await self.close()
 
     async def open(self) -> None:
-        """Connect once to learn whether the database answers, then open the pool.
+        """Connect once to learn whether the database answers, then open the pool, with a session in it.
 
         :raises AmpError: METADATA_DB_UNREACHABLE.
         """
@@ -104,7 +152,11 @@ class MetadataDb:
             await probe.close()
         except (psycopg.Error, OSError) as error:
             raise unreachable(self.url, error) from None
-        await self._pool.open()
+        try:
+            await self._pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS + 1)
+        except PoolTimeout as error:
+            await self._pool.close()
+            raise unreachable(self.url, error) from None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -113,25 +165,33 @@ class MetadataDb:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Give a connection inside one transaction: committed at the end, rolled back when an error passes."""
+        async with self.for_one_statement() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def for_one_statement(self) -> AsyncIterator[Connection]:
+        """Give a connection for one statement, which is a transaction by itself. That saves the round trips for the
+        transaction's beginning and its end: two thirds of what a small query costs.
+        """
         try:
             async with self._pool.connection() as connection:
                 with cut_after(connection, TRANSACTION_SECONDS):
-                    async with connection.transaction():
-                        yield connection
+                    yield connection
+                connection.answered_at = monotonic()
         except AWAY as error:
-            raise unreachable(self.url, error) from error
+            raise away(self.url, error) from error
 
     async def execute(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> None:
         """Run one statement in its own transaction; its rows are of no interest."""
-        async with self.transaction() as connection:
+        async with self.for_one_statement() as connection:
             await connection.execute(query, parameters)
 
     async def fetch_all(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[Row]:
         """Run one statement in its own transaction and return its rows."""
-        async with self.transaction() as connection:
+        async with self.for_one_statement() as connection:
             return await (await connection.execute(query, parameters)).fetchall()
 
     async def fetch_one(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> Row | None:
         """Run one statement in its own transaction and return its first row, or None."""
-        async with self.transaction() as connection:
+        async with self.for_one_statement() as connection:
             return await (await connection.execute(query, parameters)).fetchone()

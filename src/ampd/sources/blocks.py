@@ -14,10 +14,11 @@ import pyarrow as pa
 class BlockBatch:
     """Consecutive blocks as tables.
 
-    ``tables`` maps each name of :data:`ampd.chain.tables.TABLES` to its rows, sorted. ``start_parent_hash`` is the
-    parent of the first block and ``end_hash`` the hash of the last one (32 bytes each); ``end_timestamp`` is in Unix
-    seconds; ``source_bytes`` counts what was decoded. ``endpoint`` is the URL that the blocks came from, without
-    secrets; several, with commas, when one stood in for another.
+    ``tables`` maps each name of :data:`ampd.chain.tables.TABLES`, and of what else the source has, to its rows, sorted.
+    ``start_parent_hash`` is the parent of the first block and ``end_hash`` the hash of the last one (32 bytes each);
+    ``end_timestamp`` is in Unix seconds; ``source_bytes`` counts what was decoded. ``endpoint`` is the URL that the
+    blocks came from, without secrets; several, with commas, when one stood in for another. ``cursor`` is where the
+    source's stream of blocks goes on behind the last one, when it has one.
     """
 
     start_block: int
@@ -28,6 +29,7 @@ class BlockBatch:
     tables: dict[str, pa.Table]
     source_bytes: int
     endpoint: str = ""
+    cursor: str | None = None
 
     @cached_property
     def row_bytes(self) -> int:
@@ -47,10 +49,13 @@ class BlockSource(Protocol):
     async def block_hash(self, number: int) -> bytes | None:
         """Return the hash (32 bytes) of the block that the chain has at ``number`` now, None when it has none."""
 
-    def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+    def read(
+        self, start_block: int, end_block: int, *, most_blocks: int, cursor: str | None = None
+    ) -> AsyncGenerator[BlockBatch, None]:
         """Give the blocks of the range, both ends included, in ascending order and without gaps.
 
-        A batch holds at most ``most_blocks``.
+        A batch holds at most ``most_blocks``. ``cursor`` is that of the batch before ``start_block``, when it is known:
+        a source that has cursors resumes there.
         """
 
     def distrust(self, batch: BlockBatch) -> None:

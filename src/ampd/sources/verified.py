@@ -91,7 +91,9 @@ class VerifiedSource:
         """Close the source."""
         await self._source.close()
 
-    async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+    async def read(
+        self, start_block: int, end_block: int, *, most_blocks: int, cursor: str | None = None
+    ) -> AsyncGenerator[BlockBatch, None]:
         """Give verified blocks, as soon as they are; see :class:`ampd.sources.blocks.BlockSource`.
 
         :raises AmpError: BLOCK_VERIFICATION_FAILED, fatal, when a block stays wrong; what the source raises.
@@ -99,11 +101,11 @@ class VerifiedSource:
         position, fetches, before = start_block, 0, None
         while True:
             try:
-                async with aclosing(self._verified(position, end_block, most_blocks)) as batches:
+                async with aclosing(self._verified(position, end_block, most_blocks, cursor)) as batches:
                     async for batch in batches:
                         if before is not None:
                             _check_link(before, batch)
-                        position, fetches, before = batch.end_block + 1, 0, batch
+                        position, fetches, before, cursor = batch.end_block + 1, 0, batch, batch.cursor
                         yield batch
                 return
             except _Broken as broken:
@@ -111,12 +113,14 @@ class VerifiedSource:
                 self._blame(broken, fetches)
             await asyncio.sleep(self._pause_seconds * 2 ** (fetches - 1))
 
-    async def _verified(self, start: int, end: int, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+    async def _verified(
+        self, start: int, end: int, most_blocks: int, cursor: str | None
+    ) -> AsyncGenerator[BlockBatch, None]:
         """Give the batches of one read in their order; while some are verified the next one is fetched."""
         checking: deque[tuple[BlockBatch, asyncio.Task[Verification]]] = deque()
         fetching: asyncio.Task[BlockBatch | None] | None = None
         has_more = True
-        async with aclosing(self._source.read(start, end, most_blocks=most_blocks)) as batches:
+        async with aclosing(self._source.read(start, end, most_blocks=most_blocks, cursor=cursor)) as batches:
             try:
                 while has_more or checking:
                     if has_more and fetching is None and len(checking) < _AHEAD:

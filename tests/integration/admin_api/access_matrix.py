@@ -138,7 +138,16 @@ BODIES: dict[str, Callable[[Place], Any]] = {
     "update_webhook": lambda _at: {"description": "changed"},
     "replay_webhook": lambda _at: {"since": "2026-01-01T00:00:00Z"},
     "create_token": lambda at: {"role": "viewer", "namespaces": [at.namespace]},
+    # Without tables: planning SQL takes a process each time.
+    "infer_schema": lambda at: {
+        "functions": {"f": {"inputTypes": [], "outputType": "Utf8"}},
+        "dependencies": {"eth": f"{at.namespace}/{NAME}@1.0.0"},
+    },
 }
+
+
+# Parameters without which an operation would not come to an end.
+QUERIES: dict[str, dict[str, str]] = {"stream_events": {"after": "start", "follow": "false"}}
 
 
 @dataclass(frozen=True)
@@ -169,13 +178,15 @@ class Operation:
             "create_webhook",
             "put_webhook",
             "deactivate_revision",
+            "infer_schema",
         }
 
     async def send(self, api: httpx.AsyncClient, at: Place, token: str | None) -> httpx.Response:
         first = self.path.split("/")[1]
         path = self.path.format(**PARAMETERS[first](at)) if "{" in self.path else self.path
         body = None if self.body is None else self.body(at)
-        return await api.request(self.method, path, json=body, headers=bearer(token) if token else {})
+        query = QUERIES.get(self.id, {})
+        return await api.request(self.method, path, json=body, params=query, headers=bearer(token) if token else {})
 
 
 def operations() -> Iterator[Operation]:

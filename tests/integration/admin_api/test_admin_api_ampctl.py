@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -145,7 +144,10 @@ async def test_worker_list_is_the_seeds_plain_lines(cluster: Cluster, ampctl: Te
 
 
 async def test_errors_go_to_stderr_with_their_cause_and_exit_code_1(cluster: Cluster, ampctl: Terminal) -> None:
-    assert ampctl("job stop 99", code=1) == "✗ failed to stop job 99\n  → job '99' not found\n"
+    assert ampctl("job stop 99", code=1) == (
+        "✗ failed to stop job 99\n  → job '99' not found\n"
+        "    → ampctl job list --status all shows the jobs that there are\n"
+    )
     assert ampctl("job list -s sleeping", code=1).startswith("✗ failed to list jobs\n  → unknown status 'sleeping'")
     assert "register it" in ampctl("dataset deploy a/x", code=1) or "registers it" in ampctl(
         "dataset deploy a/x", code=1
@@ -239,96 +241,3 @@ def _on_a_terminal(admin_url: str, *arguments: str) -> str:
             os.close(master)
     assert process.returncode == 0, written
     return written.decode()
-
-
-# The lines of the seeds, run by a shell
-
-
-@pytest.fixture
-def shell(admin_url: str, tmp_path: Path, cluster: Cluster) -> object:
-    """Run a line as the seeds print it: ampctl, jq and curl are real, and the Admin API is the served one."""
-    if shutil.which("jq") is None:
-        pytest.skip("jq is not installed: the seeds' lines need it")
-    binaries = tmp_path / "bin"
-    binaries.mkdir()
-    command = binaries / "ampctl"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ampd.cli.ampctl "$@"\n')
-    command.chmod(0o755)
-    environment = os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}", "AMP_ADMIN_URL": admin_url}
-
-    async def shell(line: str) -> str:
-        line = line.replace("http://localhost:1610", admin_url)
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            f"set -o pipefail; {line}",
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, complaints = await asyncio.wait_for(process.communicate(), 60)
-        assert process.returncode == 0, (line, complaints.decode())
-        return out.decode().strip()
-
-    return shell
-
-
-async def test_the_seeds_lines_about_jobs_work_as_printed(cluster: Cluster, shell) -> None:  # type: ignore[no-untyped-def]
-    running = await cluster.job_in_state("RUNNING", "ethereum/mainnet")
-    await cluster.job_in_state("RUNNING", "ethereum/other")
-    assert await shell(f"ampctl job inspect {running} | jq '.status'") == '"RUNNING"'
-    found = await shell(
-        'ampctl job list --json | jq \'.jobs[] | \n  select(.status == "RUNNING" and .dataset.name == "mainnet")\''
-    )
-    assert json.loads(found)["id"] == running
-    assert await shell("ampctl job list --status error --json | jq '.jobs | length'") == "0"
-    script = """
-failed=$(ampctl job list --status error --json | jq '.jobs | length')
-
-if [ $failed -gt 0 ]; then
-  echo "ALERT: $failed failed jobs detected"
-  ampctl job list --status error
-fi
-"""
-    assert await shell(script) == ""
-
-
-async def test_the_seeds_lines_about_progress_work_as_printed(cluster: Cluster, shell) -> None:  # type: ignore[no-untyped-def]
-    manifest_hash = await cluster.register()
-    job_id = await cluster.deploy()
-    lease = await cluster.start(job_id)
-    await cluster.write(lease, manifest_hash, {"blocks": [(0, 9)]})
-    line = f"curl -s http://localhost:1610/jobs/{job_id}/progress | jq '.tables[\"blocks\"].current_block'"
-    assert await shell(line) == "9"
-    specification = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
-    found = await shell(f"""jq '.paths["/jobs/{{id}}/progress"]' {specification}""")
-    assert "get" in json.loads(found)
-
-
-async def test_the_seeds_lines_about_workers_work_as_printed(cluster: Cluster, shell) -> None:  # type: ignore[no-untyped-def]
-    instant = rf"{Z}"
-    assert await shell("ampctl worker inspect worker-01 --json | jq -r '.info.version'") == "0.1.0"
-    assert re.fullmatch(instant, await shell("ampctl worker inspect worker-01 --json | jq -r '.heartbeat_at'"))
-    line = """ampctl worker list --json | jq -r '.workers[] | "\\(.node_id): \\(.heartbeat_at)"'"""
-    assert re.fullmatch(f"worker-01: {instant}", await shell(line))
-    stale = "ampctl worker list --json | jq '.workers[] | select(\n  (now - (.heartbeat_at | fromdateiso8601)) > 5\n)'"
-    cluster.session.beat()
-    assert await shell(stale) == ""
-    silence = "UPDATE worker_heartbeats SET heartbeat_at = now() - interval '1 minute' RETURNING node_id"
-    await cluster.db.fetch_all(silence)
-    assert json.loads(await shell(stale))["node_id"] == "worker-01"
-    silent = "ampctl worker list --json | jq '.workers[] | \n  select((now - (.heartbeat_at | fromdateiso8601)) > 10)'"
-    assert json.loads(await shell(silent))["node_id"] == "worker-01"
-    loop = """for worker in $(ampctl worker list --json | jq -r '.workers[].node_id'); do
-  echo "$worker: $(ampctl worker inspect $worker --json | jq -r '.info.version')"
-done"""
-    assert await shell(loop) == "worker-01: 0.1.0"
-    versions = """ampctl worker list --json | jq -r '.workers[] |
-  "\\(.node_id): \\(if .info then .info.version else "unknown" end)"'"""
-    assert await shell(versions) == "worker-01: 0.1.0"
-    assert await shell("ampctl worker list --json | jq '.workers | length'") == "1"
-    created = """ampctl worker list --json | jq -r '.workers[] |
-  "\\(.created_at) - \\(.node_id)"' | sort"""
-    assert re.fullmatch(f"{instant} - worker-01", await shell(created))
-    assert json.loads(await shell("curl -s http://localhost:1610/workers | jq"))["workers"]
-    assert json.loads(await shell("curl -s http://localhost:1610/workers/worker-01"))["node_id"] == "worker-01"

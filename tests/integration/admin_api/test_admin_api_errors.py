@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 from admin_api_cluster import SECRET_URL, Cluster, error, services_over
 
+from ampd.access import NewToken, Role
 from ampd.admin_api import create_app
 from ampd.admin_api.middleware import MAX_BODY_BYTES
 from ampd.jobs import JobStore
@@ -15,6 +17,26 @@ from ampd.metadata_db import MetadataDb
 @pytest.mark.parametrize("path", ["/", "/job", "/jobs/1/nothing", "/jobs/", "/docs"])
 async def test_an_unknown_route_is_404_in_the_one_form_of_errors(cluster: Cluster, path: str) -> None:
     assert error(await cluster.api.get(path)) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs", "DELETE, GET, POST"),
+        ("OPTIONS", "/tokens", "GET, POST"),
+        ("PATCH", "/providers/mainnet", "DELETE, GET"),
+        ("GET", "/jobs/cancel", "POST"),
+        ("DELETE", "/jobs/stats", "GET"),
+        ("PATCH", "/webhooks/by-url", "PUT"),
+        ("PUT", "/webhooks/7/deliveries/8", "GET"),
+    ],
+)
+async def test_a_405_names_all_methods_of_the_path_also_where_another_path_has_a_parameter(
+    cluster: Cluster, method: str, path: str, allowed: str
+) -> None:
+    answer = await cluster.api.request(method, path)
+    assert error(answer) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == allowed
 
 
 async def test_a_wrong_method_is_405_and_names_the_allowed_ones(cluster: Cluster) -> None:
@@ -124,6 +146,44 @@ async def test_a_lost_database_is_a_503_that_says_so_without_secrets(database_ur
             answer = await api.request(method, path)
             assert error(answer) == (503, "METADATA_DB_UNREACHABLE"), path
         assert (await api.get("/healthz")).status_code == 200
+        not_ready = await api.get("/readyz")
+        assert error(not_ready) == (503, "METADATA_DB_UNREACHABLE")
+        assert "postgresql" not in not_ready.text, "where the database is is told to nobody without a token"
+
+
+async def test_readyz_answers_with_an_empty_body_and_wants_no_token(cluster: Cluster) -> None:
+    await cluster.services.access.create(NewToken(Role.ADMIN), actor="test")
+    assert (await cluster.api.get("/jobs")).status_code == 401
+    answer = await cluster.api.get("/readyz")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_a_locked_table_is_a_503_in_time_and_holds_up_nothing_else(database_url: str, tmp_path: Path) -> None:
+    async with MetadataDb(database_url, lock_seconds=0.3) as db, MetadataDb(database_url) as other:
+        transport = httpx.ASGITransport(create_app(services_over(db, tmp_path)))
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as api,
+            other.transaction() as holder,
+        ):
+            await holder.execute("LOCK TABLE jobs, workers IN ACCESS EXCLUSIVE MODE")
+            paths = ("/jobs", "/jobs/1", "/jobs/1/progress", "/jobs/stats?product=a", "/workers")
+            answers = await asyncio.gather(*(api.get(path) for path in paths), api.put("/jobs/1/stop"))
+            for answer in answers:
+                assert error(answer) == (503, "METADATA_DB_UNREACHABLE"), answer.url
+                assert "lock timeout" in answer.json()["error_message"]
+            assert (await api.get("/datasets")).status_code == 200
+
+
+async def test_a_request_that_gets_no_connection_is_a_503_in_time(database_url: str, tmp_path: Path) -> None:
+    async with MetadataDb(database_url, max_connections=1) as db:
+        held = asyncio.create_task(db.execute("SELECT pg_sleep(60)"))
+        transport = httpx.ASGITransport(create_app(services_over(db, tmp_path)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
+            answer = await api.get("/jobs")
+        assert not held.done()
+        held.cancel()
+        assert error(answer) == (503, "METADATA_DB_UNREACHABLE")
+        assert "too busy to answer" in answer.json()["error_message"]
 
 
 async def test_healthz_answers_with_an_empty_body(cluster: Cluster) -> None:

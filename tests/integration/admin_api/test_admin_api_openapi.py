@@ -12,6 +12,7 @@ from ampd.admin_api import (
     lake_models,
     models,
     schedule_models,
+    schema_models,
     specification,
     token_models,
     webhook_models,
@@ -22,6 +23,8 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
     "/healthz": {"get"},
     "/metrics": {"get"},
+    "/readyz": {"get"},
+    "/events": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
     "/jobs/cancel": {"post"},
@@ -72,6 +75,7 @@ OPERATIONS = {
     "/revisions/{id}/truncate": {"delete"},
     "/revisions/{id}/prune": {"delete"},
     "/files/{file_id}": {"get"},
+    "/schema": {"post"},
     "/webhooks": {"get", "post"},
     "/webhooks/by-url": {"put"},
     "/webhooks/{id}": {"get", "patch", "delete"},
@@ -111,6 +115,56 @@ def test_every_reference_inside_the_specification_leads_somewhere() -> None:
     assert used <= known
 
 
+def test_bounds_of_numbers_are_exact_and_have_the_names_of_json_schema() -> None:
+    document = specification(__version__)
+    (job_id,) = document["paths"]["/jobs/{id}"]["get"]["parameters"]
+    assert job_id["schema"]["maximum"] == 2**63 - 1
+    retry = document["components"]["schemas"]["RetryRequest"]["properties"]
+    assert (retry["jitter"]["minimum"], retry["jitter"]["maximum"]) == (0, 1)
+    assert not {"ge", "le", "gt", "lt"} & set(_keys(document["components"]["schemas"]))
+
+
+def _keys(node: Any) -> list[str]:
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    return [*(node if isinstance(node, dict) else []), *(key for item in inner for key in _keys(item))]
+
+
+def test_what_is_made_leads_to_what_can_be_done_with_it() -> None:
+    paths = specification(__version__)["paths"]
+    of_jobs = {
+        operation["operationId"]
+        for path, operations in paths.items()
+        if path.startswith("/jobs/{id}") and "{event_id}" not in path
+        for operation in operations.values()
+    }
+    links = paths["/jobs"]["post"]["responses"]["201"]["links"]
+    assert set(links) == of_jobs
+    assert links["stop_job"] == {"operationId": "stop_job", "parameters": {"id": "$response.body#/id"}}
+    page = paths["/jobs"]["get"]["responses"]["200"]["links"]["next_page"]
+    assert page == {"operationId": "list_jobs", "parameters": {"last_job_id": "$response.body#/next_cursor"}}
+
+
+def test_every_link_gives_what_the_path_of_its_operation_needs_and_only_parameters_that_it_has() -> None:
+    paths = specification(__version__)["paths"]
+    parameters = {
+        operation["operationId"]: operation.get("parameters", [])
+        for operations in paths.values()
+        for operation in operations.values()
+    }
+    links = [
+        link
+        for operations in paths.values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+    assert len(links) > 100
+    for link in links:
+        of_target = parameters[link["operationId"]]
+        assert set(link["parameters"]) <= {each["name"] for each in of_target}, link
+        assert {each["name"] for each in of_target if each["in"] == "path"} <= set(link["parameters"]), link
+
+
 def _references(node: Any) -> list[str]:
     if isinstance(node, dict):
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
@@ -125,13 +179,14 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         | vars(job_models)
         | vars(lake_models)
         | vars(schedule_models)
+        | vars(schema_models)
         | vars(token_models)
         | vars(webhook_models)
     ).values():
         if isinstance(model, type) and issubclass(model, models.BaseModel) and model is not models.BaseModel:
             extra = model.model_config.get("json_schema_extra")
             for example in extra["examples"] if isinstance(extra, dict) else []:
-                answer = model.model_validate(example).model_dump(mode="json", exclude_unset=True)
+                answer = model.model_validate(example).model_dump(mode="json", exclude_unset=True, by_alias=True)
                 assert answer == json.loads(json.dumps(example))
                 checked += 1
     assert checked >= 10

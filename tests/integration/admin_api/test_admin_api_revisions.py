@@ -132,6 +132,8 @@ async def test_a_bad_registration_of_a_revision_is_refused(cluster: Cluster) -> 
         ({"path": "/etc/passwd"}, (400, "INVALID_BODY")),
         ({"path": "ethereum"}, (400, "INVALID_BODY")),
         ({"path": 7}, (400, "INVALID_BODY")),
+        ({"path": f"ethereum/{256 * 'a'}"}, (400, "INVALID_BODY")),  # no file system has that
+        ({"path": "/".join(16 * [250 * "a"])}, (400, "INVALID_BODY")),  # no index of PostgreSQL has that
         ({"more": 1}, (400, "INVALID_BODY")),
     ]
     for change, refused in changes:

@@ -32,15 +32,18 @@ from ampd.admin_api.present import (
 from ampd.admin_api.requests import DeployRequest, RegisterDatasetRequest, VerifyRequest
 from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.shapes import NAME, NAMESPACE, REVISION, VERSION
 from ampd.datasets import DatasetName, DatasetSummary, Reference, parse_manifest
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import ACTIVE_STATES
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
-Namespace = Annotated[str, Path(description="namespace of the dataset")]
-Name = Annotated[str, Path(description="name of the dataset")]
-Revision = Annotated[str, Path(description="a semantic version, `latest`, `dev` or a manifest hash")]
+Namespace = Annotated[str, Path(description="namespace of the dataset", json_schema_extra=NAMESPACE)]
+Name = Annotated[str, Path(description="name of the dataset", json_schema_extra=NAME)]
+Revision = Annotated[
+    str, Path(description="a semantic version, `latest`, `dev` or a manifest hash", json_schema_extra=REVISION)
+]
 _OF_A_NAME = (ErrorCode.INVALID_PATH, ErrorCode.DATASET_NOT_FOUND, ErrorCode.METADATA_DB_UNREACHABLE)
 OF_A_REVISION = (*_OF_A_NAME, ErrorCode.MANIFEST_NOT_FOUND)
 
@@ -174,7 +177,7 @@ async def get_revision(
 async def delete_version(
     namespace: Namespace,
     name: Name,
-    version: Annotated[str, Path(alias="revision", description="a semantic version")],
+    version: Annotated[str, Path(alias="revision", description="a semantic version", json_schema_extra=VERSION)],
     services: ServicesParameter,
 ) -> Response:
     """Forget a semantic version; one that does not exist is a success too. What it points at stays."""

@@ -9,16 +9,24 @@ from fastapi import APIRouter, Path, Response
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.lake_models import ManifestDatasetsBody, ManifestTagBody, PrunedManifestsBody
 from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
-from ampd.admin_api.requests import JsonBody
+from ampd.admin_api.requests import ManifestBody
 from ampd.admin_api.rules import VIEWER, WHOLE_ADMIN
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.shapes import MANIFEST_HASH
 from ampd.datasets import parse_manifest
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/manifests", tags=["manifests"])
 
 _OF_THE_STORE = (ErrorCode.DATA_STORE_UNREACHABLE, ErrorCode.DATA_STORE_ERROR)
-ManifestHash = Annotated[str, Path(alias="hash", description="SHA-256 of the canonical manifest, 64 hex digits")]
+ManifestHash = Annotated[
+    str,
+    Path(
+        alias="hash",
+        description="SHA-256 of the canonical manifest, 64 hex digits",
+        json_schema_extra=MANIFEST_HASH,
+    ),
+]
 
 
 @router.get(
@@ -49,7 +57,7 @@ async def list_manifests(services: ServicesParameter) -> ManifestListBody:
         ErrorCode.METADATA_DB_UNREACHABLE,
     ),
 )
-async def register_manifest(body: JsonBody, services: ServicesParameter) -> ManifestHashBody:
+async def register_manifest(body: ManifestBody, services: ServicesParameter) -> ManifestHashBody:
     """Store a manifest; it is known by the hash of its canonical JSON."""
     return ManifestHashBody(hash=await services.datasets.register_manifest(parse_manifest(body)))
 

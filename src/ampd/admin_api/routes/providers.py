@@ -12,11 +12,12 @@ from ampd.admin_api.present import provider_body
 from ampd.admin_api.requests import RegisterProviderRequest
 from ampd.admin_api.rules import WHOLE_ADMIN, WHOLE_VIEWER
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.shapes import PROVIDER_NAME
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/providers", tags=["providers"])
 
-ProviderName = Annotated[str, Path(alias="name", description="name of the provider")]
+ProviderName = Annotated[str, Path(alias="name", description="name of the provider", json_schema_extra=PROVIDER_NAME)]
 
 
 @router.get("", operation_id="list_providers", dependencies=[WHOLE_VIEWER], responses=error_responses())
@@ -33,6 +34,7 @@ async def list_providers(services: ServicesParameter) -> ProviderListBody:
     response_class=Response,
     responses=error_responses(
         ErrorCode.INVALID_REQUEST_BODY,
+        ErrorCode.DATA_CONVERSION_ERROR,
         ErrorCode.INVALID_PROVIDER_NAME,
         ErrorCode.INVALID_PROVIDER,
         ErrorCode.REQUEST_TOO_LARGE,

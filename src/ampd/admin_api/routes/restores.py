@@ -87,7 +87,7 @@ async def restore_table(
     name: Name,
     revision: Revision,
     *,
-    table: Annotated[str, Path(description="name of a table")],
+    table: Annotated[str, Path(description="name of a table", examples=["blocks"])],
     services: ServicesParameter,
     body: RestoreTableRequest | None = None,
 ) -> Response:

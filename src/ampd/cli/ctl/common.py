@@ -8,12 +8,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 from cyclopts import Parameter
 
 from ampd.client import DEFAULT_ADMIN_URL, Ampd, ApiError
-from ampd.errors import AmpError
+from ampd.errors import AmpError, ErrorCode
+
+# Where to look for what was not found, when the Admin API does not say so itself: it is for programs as well.
+_WHERE_TO_LOOK: Final = {
+    ErrorCode.JOB_NOT_FOUND: "ampctl job list --status all shows the jobs that there are",
+    ErrorCode.EVENT_NOT_FOUND: "ampctl job events JOB_ID shows the entries that there are",
+    ErrorCode.WORKER_NOT_FOUND: "ampctl worker list shows the workers that there are",
+    ErrorCode.MANIFEST_NOT_FOUND: "ampctl manifest list shows the manifests that there are",
+    ErrorCode.REVISION_NOT_FOUND: "ampctl table list shows the revisions that there are",
+    ErrorCode.FILE_NOT_FOUND: "ampctl table files REVISION_ID shows the files that there are",
+    ErrorCode.WEBHOOK_NOT_FOUND: "ampctl webhook list shows the webhooks that there are",
+    ErrorCode.DELIVERY_NOT_FOUND: "ampctl webhook deliveries WEBHOOK_ID shows the deliveries that there are",
+}
 
 
 class CommandFailedError(Exception):
@@ -60,7 +72,11 @@ def admin_api(options: Options, failure: str) -> Iterator[Ampd]:
         try:
             yield client
         except ApiError as error:
-            raise CommandFailedError(failure, [error.message]) from None
+            raise CommandFailedError(failure, [error.message, *_next_step(error)]) from None
+
+
+def _next_step(error: ApiError) -> list[str]:
+    return [step for code, step in _WHERE_TO_LOOK.items() if code == error.code]
 
 
 def read_text(path: Path, failure: str) -> str:

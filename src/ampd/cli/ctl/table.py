@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from ampd.cli.ctl import output
 from ampd.cli.ctl.common import DEFAULT_OPTIONS, CommandFailedError, Options, admin_api
-from ampd.client import Revision
+from ampd.client import LakeFile, Revision
 
 app = App(
     name="table",
@@ -106,15 +106,32 @@ def list_files(
     """
     with admin_api(options, f"failed to list the files of revision {revision_id}") as client:
         page = client.revisions.file_page(revision_id, limit=limit, after=after)
-    lines = [
-        f"  {file.id} - blocks {file.start_block}-{file.end_block}, {file.row_count} rows, "
-        f"{output.size(file.object_size)}\n    {file.url}"
-        for file in page.files
-    ]
+    lines = [f"  {_file_line(file)}\n    {file.url}" for file in page.files]
     text = "\n".join(["Files:", *lines]) if lines else "No files found"
     if page.next_cursor is not None:
         text += f"\n\nNext cursor: {page.next_cursor}"
     output.emit(page.raw, text, as_json=options.json)
+
+
+def _file_line(file: LakeFile) -> str:
+    blocks = f"{file.start_block}-{file.end_block}"
+    return f"{file.id} - blocks {blocks}, {file.row_count} rows, {output.size(file.object_size)}"
+
+
+@app.command(name="file")
+def show_file(file_id: Annotated[int, Parameter(name="FILE_ID")], /, *, options: Options = DEFAULT_OPTIONS) -> None:
+    """Show a file of a revision, with what its footer says. JSON when a program reads.
+
+    Parameters
+    ----------
+    file_id
+        Its id, as in `ampctl table files`.
+    """
+    with admin_api(options, f"failed to get file {file_id}") as client:
+        file = client.revisions.file(file_id)
+    lines = [f"→ File {_file_line(file)}", f"  Revision : {file.revision_id}", f"  URL      : {file.url}"]
+    text = "\n".join([*lines, "", "Metadata:", output.pretty(file.raw["metadata"])])
+    output.emit(file.raw, text, as_json=output.wants_json(options.json))
 
 
 @app.command(name="register", alias="reg")

@@ -21,8 +21,7 @@ HOLDS, DOES_NOT_HOLD = 0, 1
 
 
 def verify_dataset(
-    reference: str,
-    /,
+    reference: Annotated[str, Parameter(name="--dataset")],
     *,
     start_block: int | None = None,
     end_block: int | None = None,

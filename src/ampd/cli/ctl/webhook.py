@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from ampd.cli.ctl import output
-from ampd.cli.ctl.common import DEFAULT_OPTIONS, CommandFailedError, Options, admin_api, read_text
+from ampd.cli.ctl.common import DEFAULT_OPTIONS, Options, WronglyUsedError, admin_api, read_text
 from ampd.cli.ctl.times import instant
 from ampd.client import Delivery, DeliveryPage, Webhook, WebhookFilters
 
@@ -245,7 +245,7 @@ def replay(
     """
     failure = f"failed to replay deliveries of webhook {webhook_id}"
     if (delivery_id is None) == (failed_since is None):
-        raise CommandFailedError(failure, ["name either a delivery or --failed-since"])
+        raise WronglyUsedError(failure, ["name either a delivery or --failed-since"])
     with admin_api(options, failure) as client:
         if delivery_id is not None:
             delivery = client.webhooks.replay(webhook_id, delivery_id)

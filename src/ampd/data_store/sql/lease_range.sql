@@ -17,4 +17,6 @@ UPDATE block_range_leases l
 SET state = 'READING', epoch = l.epoch + 1, worker_id = %(worker_id)s, incarnation = %(incarnation)s, leased_at = now()
 FROM next
 WHERE l.id = next.id
-RETURNING l.id, l.epoch, l.start_block, l.end_block, l.replaces
+RETURNING l.id, l.epoch, l.start_block, l.end_block, l.replaces,
+          CASE WHEN l.replaces THEN NULL
+               ELSE (SELECT c.cursor FROM source_cursors c WHERE c.job_id = l.job_id AND c.end_block = l.start_block - 1) END AS cursor

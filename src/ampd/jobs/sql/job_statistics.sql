@@ -1,4 +1,4 @@
--- How many jobs of a filter are in which state, and how often they had to be tried again.
+-- How many jobs of a filter are in which state, and how often they had to be tried again, of any filter: it reads every job that there is.
 SELECT count(*) AS total,
        count(*) FILTER (WHERE state = 'SCHEDULED' AND run_at > now()) AS scheduled,
        count(*) FILTER (WHERE state = 'SCHEDULED' AND run_at <= now()) AS queued,

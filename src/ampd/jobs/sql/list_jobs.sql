@@ -5,7 +5,10 @@ WITH live AS MATERIALIZED (
     JOIN worker_heartbeats h ON h.node_id = w.node_id AND h.incarnation = w.incarnation
     WHERE h.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AND NOT w.draining AND NOT w.cordoned
 )
-SELECT j.*, j.run_at <= now() AS due, dependency.list AS depends_on,
+SELECT j.id, j.kind, j.state, j.input, j.labels, j.worker_selector, j.worker_id, j.priority, j.run_at, j.retries, j.retry_policy,
+    j.retry_count, j.last_error, j.total_retries, j.execution_number, j.schedule, j.recurring, j.next_run_at, j.fires_after,
+    j.execution_count, j.started_at, j.ended_at, j.stop_intent, j.stop_reason, j.result, j.created_at, j.updated_at,
+    j.run_at <= now() AS due, dependency.list AS depends_on,
     CASE
         WHEN j.state <> 'SCHEDULED' THEN NULL
         WHEN NOT j.dependencies_met AND dependency.failed THEN 'failed_dependency'

@@ -95,8 +95,11 @@ class EvmRpcSource:
         await self._know_chain()
         return await self._pool.block_hash(number)
 
-    async def read(self, start_block: int, end_block: int, *, most_blocks: int) -> AsyncGenerator[BlockBatch, None]:
+    async def read(
+        self, start_block: int, end_block: int, *, most_blocks: int, cursor: str | None = None
+    ) -> AsyncGenerator[BlockBatch, None]:
         """Give the blocks of the range, both ends included, in ascending order, at most ``most_blocks`` at a time.
+        There are no cursors here.
 
         :raises AmpError: what the nodes did wrong, after several tries.
         """

@@ -1,0 +1,82 @@
+"""Failures of Schemathesis that are none of ours. Each excuse is as narrow as it can be, and says why."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from schemathesis.core.failures import Failure
+from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
+
+from support.fuzz import Case, Excuse, Response, operation_id
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A 400 for a request that its schema allows: the schema cannot say ``why``. It is known by its ``code`` and by
+    what its message has in it; ``operations`` matches ids of operations.
+    """
+
+    why: str
+    code: str
+    message: str = ""
+    operations: str = ".*"
+
+    def __call__(self, failure: Failure, case: Case, response: Response) -> bool:
+        if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
+            return False
+        body = json.loads(response.content or b"{}")
+        return (
+            re.fullmatch(self.code, body["error_code"]) is not None
+            and re.search(self.message, body["error_message"]) is not None
+            and re.fullmatch(self.operations, operation_id(case)) is not None
+        )
+
+
+def no_restore_yet(failure: Failure, case: Case, response: Response) -> bool:
+    """Excuse the 404 of a dataset's last restore, when the dataset has just been made: it was never restored."""
+    return (
+        isinstance(failure, EnsureResourceAvailability)
+        and operation_id(case) == "get_restore_progress"
+        and json.loads(response.content)["error_code"] == "RESTORE_NOT_FOUND"
+    )
+
+
+_BODIES = r"INVALID_BODY"
+_QUERIES = r"INVALID_QUERY_PARAMETERS"
+_LARGE = "a number is beyond 64 bits"
+_NUL = "a text holds a NUL or half of a surrogate pair"
+_TWICE = r"mean the same and are given with different values"
+
+EXCUSES: list[Excuse] = [
+    no_restore_yet,
+    # What depends on what there is.
+    Refusal("which kinds there are is known to the workers", "UNKNOWN_JOB_KIND", operations="create_job"),
+    Refusal("each kind has a model of its own, some in other packages", "INVALID_JOB_INPUT", operations="create_job"),
+    Refusal("which jobs there are", "DEPENDENCY_NOT_FOUND", operations="deploy_dataset|create_job"),
+    Refusal("which datasets there are", _BODIES, "^depends_on: ", "deploy_dataset|create_job"),
+    Refusal("which version is the latest", "CANNOT_DELETE_LATEST_VERSION", operations="delete_version"),
+    # What depends on another field.
+    Refusal("which fields go together; cron; names of time zones", "INVALID_SCHEDULE"),
+    Refusal(
+        "a filter or all", _BODIES, "^nothing is given by which to choose jobs", "(cancel|pause|resume|retry|delete).*"
+    ),
+    Refusal("two names of one filter", _BODIES, _TWICE),
+    Refusal("two names of one filter", _QUERIES, _TWICE),
+    Refusal("a status or ids", _BODIES, "^give either the parameter 'status' or a body", "delete_jobs"),
+    # What has a language of its own.
+    Refusal("what a manifest is, its own format says", "INVALID_MANIFEST", operations="register_(manifest|dataset)"),
+    Refusal("each kind of provider has settings of its own", "INVALID_PROVIDER", operations="register_provider"),
+    Refusal("where webhooks may go depends on the configuration; bytes of a secret", "INVALID_WEBHOOK"),
+    Refusal("TOML has no null, however deep", "INVALID_REQUEST_BODY", "null has no form in TOML", "register_provider"),
+    # Schemathesis takes the largest integer for a float, and so for one more.
+    Refusal("2^63 and more", _BODIES, _LARGE),
+    # What JSON Schema could say of each text alone, a hundred times.
+    # What JSON Schema could say of each number in free content, but clients would not look there.
+    Refusal("PostgreSQL and TOML have 64 bits", "INVALID_(PAYLOAD_FORMAT|REQUEST_BODY)", _LARGE),
+    *(
+        Refusal("PostgreSQL has no NUL", code, _NUL)
+        for code in (_BODIES, _QUERIES, "INVALID_PAYLOAD_FORMAT", "INVALID_REQUEST_BODY")
+    ),
+]

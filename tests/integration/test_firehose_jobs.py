@@ -1,0 +1,171 @@
+"""Jobs that read from a Firehose server: exact rows under reorgs and faults, and the cursor never ahead of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ampd.data_store import RangeStore
+from ampd.errors import AmpError, ErrorCode
+from ampd.jobs import JobState
+from ampd.metadata_db import MetadataDb
+from ampd.replay_node.firehose import FirehoseCall, StreamFault, calls_of, cursor_of
+from ampd.replay_node.firehose_chain import FirehoseChain
+from support.firehose_tip import FirehoseTip, firehose_tip_of
+from support.tip import FIRST_BLOCK, Reader
+
+LENGTH = 60
+
+
+@pytest.fixture
+async def tip(metadata_db: MetadataDb) -> AsyncIterator[FirehoseTip]:
+    """A chain of 60 blocks of which 40 are there."""
+    async with firehose_tip_of(metadata_db, length=LENGTH, head=40) as scene:
+        yield scene
+
+
+async def assert_cursors_behind_data(tip: FirehoseTip) -> None:
+    assert await tip.cursors_without_data() == []
+
+
+async def assert_rows_of(tip: FirehoseTip, chain: FirehoseChain, end: int | None = None) -> None:
+    await tip.assert_rows_of(chain, end)  # type: ignore[arg-type]
+    calls, transactions = await tip.table("calls"), await tip.table("transactions")
+    assert calls.column("block_hash").to_pylist() == transactions.column("block_hash").to_pylist()
+    await assert_cursors_behind_data(tip)
+
+
+async def test_several_workers_share_the_ranges_of_a_dataset(tip: FirehoseTip) -> None:
+    tip.segment_blocks, tip.target_seconds = 3, 0.01
+    for name in ("one", "two", "three"):
+        await tip.start_worker(name, slots=2)
+    job_id = await tip.deploy(end_block=str(FIRST_BLOCK + 39), parallelism=4)
+    await tip.wait_for_state(job_id, JobState.COMPLETED)
+    await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 39)
+    starts = {call.start_block for call in calls_of(tip.node, "Blocks") if call.start_block > 0}
+    assert len(starts) > 2, "one range was one stream"
+    assert [row["end_block"] for row in await tip.cursors()] == [FIRST_BLOCK + 39]
+
+
+async def test_the_next_range_goes_on_at_the_cursor_of_the_last_one(tip: FirehoseTip) -> None:
+    await tip.start_worker()
+    job_id = await tip.deploy()
+    for head in (40, 43, 44):
+        tip.node.grow_to(FIRST_BLOCK + head - 1)
+        await tip.wait_for_chain(job_id, tip.forks.base, FIRST_BLOCK + head - 1)
+    (kept,) = await tip.cursors()
+    last = tip.forks.base.identity(FIRST_BLOCK + 43)
+    assert (kept["end_block"], kept["cursor"]) == (last.number, cursor_of(last.number, last.hash[2:]))
+    resumed = {call.cursor for call in calls_of(tip.node, "Blocks")}
+    for block in (39, 42):
+        identity = tip.forks.base.identity(FIRST_BLOCK + block)
+        assert cursor_of(identity.number, identity.hash[2:]) in resumed
+    await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 43)
+
+
+@pytest.mark.parametrize(
+    ("segment_blocks", "fork_at"),
+    [
+        pytest.param(100_000, 41, id="shallower than the last segment"),
+        pytest.param(5, 12, id="deeper than several segments"),
+        pytest.param(5, 0, id="down to the first block", marks=pytest.mark.long),
+    ],
+)
+async def test_blocks_that_are_undone_are_replaced_by_those_of_the_chain(
+    tip: FirehoseTip, segment_blocks: int, fork_at: int
+) -> None:
+    tip.segment_blocks = segment_blocks
+    await tip.start_worker()
+    job_id = await tip.deploy()
+    for head in (40, 43):
+        tip.node.grow_to(FIRST_BLOCK + head - 1)
+        await tip.wait_for_chain(job_id, tip.forks.base, FIRST_BLOCK + head - 1)
+    async with Reader(tip):
+        longer = tip.forks.fork(tip.forks.base, at=fork_at, length=45)
+        tip.node.follow(longer)
+        await tip.wait_for_chain(job_id, longer)
+    await assert_rows_of(tip, longer)
+    assert (await tip.jobs.get(job_id)).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "depths", [(1, 6, 9), pytest.param((1, 6, 2, 9, 3, 4, 15, 1), marks=pytest.mark.long)], ids=["few", "many"]
+)
+async def test_a_chain_that_changes_while_it_is_read_ends_as_one_chain(
+    tip: FirehoseTip, depths: tuple[int, ...]
+) -> None:
+    """The changes come at any moment: nobody waits for the job in between."""
+    tip.segment_blocks = 2
+    await tip.start_worker()
+    job_id = await tip.deploy()
+    await tip.wait_for_chain(job_id, tip.forks.base, FIRST_BLOCK + 39)
+    async with Reader(tip):
+        chain = tip.forks.base
+        for depth in depths:
+            chain = tip.forks.fork(chain, at=44 - depth, length=LENGTH)
+            before = len(tip.node.calls)
+            tip.node.follow(chain, head=FIRST_BLOCK + 44)
+
+            async def was_asked(before: int = before) -> bool:
+                return len(tip.node.calls) > before
+
+            await tip.until("the server to be asked", was_asked)
+            await assert_cursors_behind_data(tip)
+        tip.node.grow_to(FIRST_BLOCK + LENGTH - 1)
+        await tip.wait_for_chain(job_id, chain)
+    await assert_rows_of(tip, chain)
+
+
+async def test_streams_that_break_all_the_time_change_no_row(tip: FirehoseTip) -> None:
+    """Every stream ends after a few blocks, in every way that a server has."""
+    codes = ["UNAVAILABLE", "OK", "INTERNAL", "CANCELLED", "UNKNOWN"]
+
+    def choose(call: FirehoseCall) -> StreamFault | None:
+        is_range = call.method == "Blocks" and call.start_block >= 0
+        return StreamFault(after=15, code=codes[call.sequence % len(codes)]) if is_range else None
+
+    tip.node.faults = choose
+    tip.segment_blocks = 12
+    await tip.start_worker()
+    job_id = await tip.deploy(end_block=str(FIRST_BLOCK + 39))
+    await tip.wait_for_state(job_id, JobState.COMPLETED)
+    await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 39)
+
+
+async def test_a_commit_that_fails_leaves_neither_rows_nor_cursor(
+    tip: FirehoseTip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit breaks off behind the cursor: nothing of it is there, and the next try is whole."""
+    note, failures = RangeStore._note_cursor, 0
+
+    async def dies(self: RangeStore, *arguments: object) -> None:
+        nonlocal failures
+        await note(self, *arguments)  # type: ignore[arg-type]
+        failures += 1
+        if failures <= 3:
+            looks = await tip.db.fetch_all("SELECT FROM files UNION ALL SELECT FROM source_cursors")
+            assert len(looks) == 0
+            raise AmpError(ErrorCode.METADATA_DB_UNREACHABLE, "cut off", recoverable=True)
+
+    monkeypatch.setattr(RangeStore, "_note_cursor", dies)
+    await tip.start_worker()
+    job_id = await tip.deploy(end_block=str(FIRST_BLOCK + 39))
+    async with asyncio.timeout(20):
+        while (await tip.jobs.get(job_id)).state is not JobState.COMPLETED:
+            await assert_cursors_behind_data(tip)
+            await tip.db.execute("UPDATE jobs SET run_at = now() WHERE state = 'SCHEDULED'")
+            await asyncio.sleep(0.01)
+    assert failures > 3
+    await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 39)
+
+
+async def test_finalized_datasets_stay_behind_what_can_be_undone(metadata_db: MetadataDb) -> None:
+    async with firehose_tip_of(metadata_db, length=LENGTH, head=40, blocks_until_final=10) as tip:
+        await tip.start_worker()
+        job_id = await tip.deploy(finalized=True)
+        await tip.wait_for_chain(job_id, tip.forks.base, FIRST_BLOCK + 29)
+        tip.node.grow_to(FIRST_BLOCK + 44)
+        await tip.wait_for_chain(job_id, tip.forks.base, FIRST_BLOCK + 34)
+        await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 34)
