@@ -135,6 +135,10 @@ def _event_settings(config: Config) -> EventSettings:
     )
 
 
+def _retention(config: Config) -> RetentionPolicy:
+    return RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)
+
+
 def _gate(config: Config, *, requires_token: bool) -> Gate:
     given = config.admin_api
     return Gate(requires_token, given.cors_origins, given.requests_per_minute, given.request_timeout_secs)
