@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # How long the broker may take for some events, before they count as not taken.
 SEND_SECONDS: Final = 8.0
-_PAUSES: Final = (0.001, 0.02)
+_PAUSES: Final = (0.001, 0.05)
 _CLIENT_ID: Final = "ampd"
 
 
