@@ -45,6 +45,19 @@ def no_restore_yet(failure: Failure, case: Case, response: Response) -> bool:
 
 _BODIES = r"INVALID_BODY"
 _QUERIES = r"INVALID_QUERY_PARAMETERS"
+_OF_SQL = "|".join(
+    (
+        "INVALID_TABLE_SQL",
+        "NO_TABLE_REFERENCES",
+        "CATALOG_QUALIFIED_TABLE",
+        "TABLE_REFERENCE_RESOLUTION",
+        "SELF_REFERENCING_TABLE",
+        "SELF_REF_TABLE_NOT_FOUND",
+        "CYCLIC_DEPENDENCY",
+        "INVALID_PLAN",
+        "NON_INCREMENTAL_QUERY",
+    )
+)
 _LARGE = "a number is beyond 64 bits"
 _NUL = "a text holds a NUL or half of a surrogate pair"
 _TWICE = r"mean the same and are given with different values"
@@ -73,6 +86,9 @@ EXCUSES: list[Excuse] = [
     # Schemathesis takes the largest integer for a float, and so for one more.
     Refusal("2^63 and more", _BODIES, _LARGE),
     # What JSON Schema could say of each text alone, a hundred times.
+    Refusal("SQL; which tables there are", f"(?:{_OF_SQL})", operations="infer_schema"),
+    Refusal("Arrow types", "INVALID_PAYLOAD_FORMAT", r"(inputTypes|outputType)", "infer_schema"),
+    Refusal("tables or functions", "EMPTY_TABLES_AND_FUNCTIONS", operations="infer_schema"),
     # What JSON Schema could say of each number in free content, but clients would not look there.
     Refusal("PostgreSQL and TOML have 64 bits", "INVALID_(PAYLOAD_FORMAT|REQUEST_BODY)", _LARGE),
     *(
