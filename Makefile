@@ -74,13 +74,18 @@ bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one
 bench-api: $(STAMPS)/dev ## 100 clients that watch 100,000 jobs and 100,000 files a table; one line of JSON at the end
 	$(BIN)/python benchmarks/admin_api_load.py $(BENCH_ARGS)
 
+.PHONY: bench-events
+bench-events: $(STAMPS)/dev ## Jobs with a dead Kafka broker beside jobs without events; one line of JSON at the end
+	$(BIN)/python benchmarks/events.py $(BENCH_ARGS)
+
 .PHONY: bench-verify
 bench-verify: $(STAMPS)/dev ## Verification of recorded mainnet blocks beside their decoding; one line of JSON at the end
 	$(BIN)/python benchmarks/verification.py
 
 .PHONY: proto
 proto: $(STAMPS)/dev ## Compile the .proto files again
-	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src src/ampd/firehose_wire/*.proto
+	$(BIN)/python -m grpc_tools.protoc --proto_path=src --python_out=src --pyi_out=src src/ampd/firehose_wire/*.proto \
+		src/ampd/worker_events/*.proto
 
 .PHONY: bench-firehose
 bench-firehose: $(STAMPS)/dev ## Firehose blocks decoded, and extracted end to end; one line of JSON at the end

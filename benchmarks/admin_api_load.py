@@ -12,7 +12,7 @@ Two figures, which must not be taken for each other. ``watching``: each client s
 person or ``ampctl job progress N --watch`` does), so 100 requests a second altogether, at moments that chance
 chooses; the latency counts from that moment, whether the connection was free then or not. ``saturated``: no client
 ever pauses, so that the latency says little but how many answers a second there are. The last line of the output is
-one JSON object; all else goes to stderr. """
+one JSON object; all else goes to stderr."""
 
 from __future__ import annotations
 

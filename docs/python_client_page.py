@@ -10,7 +10,7 @@ from typing import Any, Final, is_typeddict
 
 from ampd import client
 
-RESOURCES: Final = ("jobs", "datasets", "workers", "manifests", "providers", "webhooks")
+RESOURCES: Final = ("jobs", "datasets", "workers", "manifests", "providers", "webhooks", "events")
 INTRODUCTION: Final = """
 `Ampd` is the synchronous client, `AsyncAmpd` the asynchronous one. Both have the same resources, with the same calls;
 those of `AsyncAmpd` are awaited, and what a call goes through (`Iterator`) is gone through by `async for`.

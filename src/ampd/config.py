@@ -23,25 +23,28 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from ampd.config_values import (
-    checked_absolute_path,
+    AbsolutePath,
+    Count,
+    Days,
+    Networks,
+    Origins,
+    Seconds,
+    Section,
     checked_database_url,
     checked_directory,
     checked_endpoint,
-    checked_networks,
-    checked_origins,
     no_boolean,
-    split_texts,
 )
+from ampd.config_worker_events import WorkerEventsConfig
 from ampd.errors import AmpError, ErrorCode
 from ampd.telemetry.logs import redact_text
 
@@ -65,7 +68,6 @@ IGNORED_KEYS = (
     "metadata_db.max_lifetime_secs",
     "metadata_db.idle_timeout_secs",
     "opentelemetry.*",
-    "worker_events.*",
     "writer.bloom_filters",
     "writer.cache_size_mb",
     "writer.max_row_group_mb",
@@ -78,7 +80,11 @@ IGNORED_KEYS = (
     "writer.garbage_collector.*",
 )
 # Old names of the reference system: the weakest way to give a key.
-OLD_NAMES = {"metadata_db_url": ("metadata_db", "url"), "dataset_defs_dir": ("manifests_dir",)}
+OLD_NAMES = {
+    "metadata_db_url": ("metadata_db", "url"),
+    "dataset_defs_dir": ("manifests_dir",),
+    "worker_events.progress_interval": ("worker_events", "progress_interval_secs"),
+}
 DIRECTORIES = {"data_dir": "data", "providers_dir": "providers", "manifests_dir": "manifests"}
 # The highest level of each codec that has levels.
 CODEC_LEVELS = {"zstd": (1, 22), "gzip": (0, 9)}
@@ -135,20 +141,10 @@ def _compression(text: str) -> str:
     return text
 
 
-AbsolutePath = Annotated[str, AfterValidator(checked_absolute_path)]
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_origins)]
-Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, allow_inf_nan=False)]
-Days = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(no_boolean), Field(gt=0)]
 Directory = Annotated[str, AfterValidator(checked_directory)]
-Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_networks)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class AdminApiConfig(_Section):
+class AdminApiConfig(Section):
     """Who may reach the Admin API, and how much each may ask of it."""
 
     tls_cert_file: AbsolutePath | None = None
@@ -165,7 +161,7 @@ class AdminApiConfig(_Section):
         return self
 
 
-class MetadataDbConfig(_Section):
+class MetadataDbConfig(Section):
     """Where PostgreSQL is. The URL holds a password: it is not part of ``repr``."""
 
     url: Annotated[str, AfterValidator(checked_database_url)] | None = Field(default=None, repr=False)
@@ -173,7 +169,7 @@ class MetadataDbConfig(_Section):
     auto_migrate: bool = True
 
 
-class WorkerConfig(_Section):
+class WorkerConfig(Section):
     """How a worker shows that it lives, and how much it does at once (design section 4.4)."""
 
     heartbeat_interval_secs: Seconds = 1.0
@@ -193,7 +189,7 @@ class WorkerConfig(_Section):
         return self
 
 
-class WriterConfig(_Section):
+class WriterConfig(Section):
     """How Parquet files are written, and how large a range of blocks one commit covers (design section 7.1)."""
 
     compression: Annotated[str, AfterValidator(_compression)] = "zstd(1)"
@@ -210,7 +206,7 @@ class WriterConfig(_Section):
         return parse_compression(self.compression)
 
 
-class ObjectStoreConfig(_Section):
+class ObjectStoreConfig(Section):
     """How buckets are reached. Keys are never here: they come from the environment or from a profile."""
 
     endpoint: Annotated[str, AfterValidator(checked_endpoint)] | None = None
@@ -222,14 +218,14 @@ class ObjectStoreConfig(_Section):
     retry_secs: Seconds = 30.0
 
 
-class RetentionConfig(_Section):
+class RetentionConfig(Section):
     """For how many days the history of jobs is kept, and jobs after their end; 0: for ever."""
 
     event_days: Days = 90.0
     terminal_job_days: Days = 0.0
 
 
-class WebhooksConfig(_Section):
+class WebhooksConfig(Section):
     """Where webhooks may go beside the public internet, how many at once, and how long their log is kept."""
 
     allowed_networks: Networks = ()
@@ -237,7 +233,7 @@ class WebhooksConfig(_Section):
     log_days: Days = 30.0
 
 
-class HttpJobsConfig(_Section):
+class HttpJobsConfig(Section):
     """Where jobs of kind ``http`` may go beside the public internet."""
 
     allowed_networks: Networks = ()
@@ -268,6 +264,7 @@ class Config(BaseSettings):
     retention: RetentionConfig = RetentionConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     http_jobs: HttpJobsConfig = HttpJobsConfig()
+    worker_events: WorkerEventsConfig = WorkerEventsConfig()
 
     _file: Path | None = PrivateAttr(None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(())
@@ -382,7 +379,7 @@ class _Findings:
         own = detail.get("ctx", {}).get("error")
         expected = str(own) if own is not None else detail["msg"].replace("Input should be", "must be", 1)
         value = detail["input"]
-        secret = key[:1] == ("metadata_db",) and key[1:] in {(), ("url",)}
+        secret = key in {("metadata_db",), ("metadata_db", "url"), ("worker_events", "kafka", "sasl_password")}
         found = "" if secret or isinstance(value, dict) else f", found {_shown(value)}"
         return f"{'.'.join(key)} ({self._origin(key)}): {expected}{found}"
 
@@ -477,14 +474,18 @@ def _env_keys(findings: _Findings) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _from_old_names(given: dict[str, Any]) -> dict[str, Any]:
     """Return the values given under old names, in the environment or the file, under their names of today."""
-    old = {name: given[name] for name in OLD_NAMES if name in given}
-    old |= {key[0]: os.environ[name] for name, key in _env_names() if key[0] in OLD_NAMES and len(key) == 1}
+    old = {".".join(key): _at(given, key) for key in _leaves(given) if ".".join(key) in OLD_NAMES}
+    old |= {".".join(key): os.environ[name] for name, key in _env_names() if ".".join(key) in OLD_NAMES}
     values: dict[str, Any] = {}
     for name, value in old.items():
         *section, last = OLD_NAMES[name]
         inside = values.setdefault(section[0], {}) if section else values
         inside[last] = value
     return values
+
+
+def _at(values: Mapping[str, Any], key: tuple[str, ...]) -> Any:
+    return _at(values[key[0]], key[1:]) if key else values
 
 
 def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
 
 
 def split_texts(value: Any) -> Any:
@@ -96,3 +99,17 @@ def checked_directory(text: str) -> str:
     if not text.strip():
         raise ValueError("must be a path or the URL of an object store, not empty")
     return text if "://" in text else str(Path(text).expanduser().absolute())
+
+
+AbsolutePath = Annotated[str, AfterValidator(checked_absolute_path)]
+Seconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=36_500, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(no_boolean), Field(gt=0)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_networks)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_texts), AfterValidator(checked_origins)]
+
+
+class Section(BaseModel):
+    """A table of the config file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -43,7 +43,7 @@ NOWHERE = {
 # Commands that succeed when there is nothing: what they shall bring about is so already.
 CONTENT_WITH_NOTHING = {
     *("job rm", "dataset rm", "manifest rm", "provider rm", "token revoke", "webhook rm"),
-    *("job list", "job stats", "table list"),
+    *("job list", "job stats", "table list", "events tail"),
 }
 
 # What control-plane.md section 6 has: the names of each command, and its flags.

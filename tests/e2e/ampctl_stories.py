@@ -355,6 +355,20 @@ OTHER_STORIES: dict[str, list[Step]] = {
             {"job_id": 1},
         ),
     ],
+    "events": [
+        Step(
+            "events tail --after start --no-follow --type sync.completed --dataset %mainnet_name% --table blocks "
+            "--job %done%",
+            r"%Z%  COMPLETED  ethereum/mainnet blocks  job %done%  to block \d+ in \S+",
+            {"event_type": "sync.completed"},
+        ),
+        Step(
+            "event tail --after start --no-follow --namespace own",
+            r"(%Z%  (STARTED  |PROGRESS |COMPLETED)  .*\n?)+",
+            {"id": 1},
+        ),
+        Step("events tail --after 99999999 --follow", r"✗ failed to follow the events\n  → .*" + ANY, code=1),
+    ],
     "schema": [
         Step(
             "schema 'SELECT block_num, hash FROM eth.blocks' --dependency eth=%mainnet% --table tall",

@@ -23,9 +23,10 @@ from ampctl_commands import CONTENT_WITH_NOTHING, NOWHERE, STORIES, Reference, r
 from ampctl_steps import Step
 from cyclopts import App
 
+from ampd.chain.tables import TABLES
 from ampd.cli.ampctl import app
 from support.ampctl import run
-from support.daemons import Cluster, free_port
+from support.daemons import Cluster, free_port, wait_for
 from support.deploy import deploy, register_dataset
 from support.nodes import FIRST_BLOCK, LAST_BLOCK
 from support.promises import cluster_in
@@ -187,9 +188,20 @@ def scene(tmp_path_factory: pytest.TempPathFactory, module_database_url: str, re
         jobs = [deploy(cluster, name, end_block="latest") for name in ("ethereum/mainnet", "own/one")]
         for job in jobs:
             cluster.wait_for_status(job, "COMPLETED")
+            _wait_for_end(cluster, job)
         token = httpx.post(f"{cluster.admin_url}/tokens", json={"role": "admin", "name": "operator"}).json()["token"]
         patched.setenv("AMP_AUTH_TOKEN", token)
         yield Scene(cluster, _names(cluster, str(jobs[0])))
+
+
+def _wait_for_end(cluster: Cluster, job: int) -> None:
+    """Wait until the ends of a job's tables are in the log of events."""
+    query: dict[str, str] = {"after": "start", "follow": "false", "event_type": "sync.completed", "job_id": str(job)}
+
+    def are_there() -> bool:
+        return httpx.get(f"{cluster.admin_url}/events", params=query).text.count("event: sync.completed") == len(TABLES)
+
+    wait_for(f"the ends of the tables of job {job}", are_there)
 
 
 def _names(cluster: Cluster, done: str) -> dict[str, str]:
@@ -267,7 +279,7 @@ def _as_json(scene: Scene, step: Step) -> None:
     found = ran([*scene.words(step.line), "--json"])
     assert (found.code, found.complaints) == (0, ""), (step.line, found)
     *changes, last = found.out.removesuffix("\n").split("\n")
-    assert changes == [] or "--watch" in step.line
+    assert changes == [] or "--watch" in step.line or " tail " in step.line
     assert_has_shape(json.loads(last), step.json, step.line)
 
 

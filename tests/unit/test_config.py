@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -238,7 +239,7 @@ def test_all_problems_are_said_at_once(write: Write, monkeypatch: pytest.MonkeyP
 
 
 def test_keys_of_the_reference_system_are_accepted_and_reported(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMP_CONFIG_WORKER_EVENTS__KAFKA__BROKERS", "kafka:9092")
+    monkeypatch.setenv("AMP_CONFIG_OPENTELEMETRY__METRICS_URL", "http://collector:4318")
     config = load_config(
         write(
             'flight_addr = "0.0.0.0:1602"\njsonl_addr = "0.0.0.0:1603"\nmax_mem_mb = 2000\nspill_location = []\n'
@@ -247,7 +248,7 @@ def test_keys_of_the_reference_system_are_accepted_and_reported(write: Write, mo
         )
     )
     assert set(config.ignored_keys) == {
-        "AMP_CONFIG_WORKER_EVENTS__KAFKA__BROKERS",
+        "AMP_CONFIG_OPENTELEMETRY__METRICS_URL",
         "flight_addr",
         "jsonl_addr",
         "max_mem_mb",
@@ -325,7 +326,8 @@ def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) 
         "allowed_networks": "10.0.0.0/8,fd00::/8",
         "cors_origins": "https://a.example.com,https://b.example.com:8443",
     }
-    words |= {"tls_cert_file": "/tls.pem", "tls_key_file": "/tls.key"}
+    words |= {"tls_cert_file": "/tls.pem", "tls_key_file": "/tls.key", "tls_ca_file": "/ca.pem", "tls_enabled": "true"}
+    words |= {"enabled": "true", "brokers": "kafka-1:9092,kafka-2:9092", "sasl_mechanism": "PLAIN"}
     numbers = {"heartbeat_interval_secs": "3"}
     given: dict[tuple[str, ...], str] = {}
     for key in KEYS:
@@ -333,10 +335,10 @@ def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("AMP_CONFIG_" + "__".join(key).upper(), given[key])
     config = load_config()
     for key, text in given.items():
-        value = getattr(getattr(config, key[0]), key[1]) if len(key) > 1 else getattr(config, key[0])
+        value = reduce(getattr, key, config)
         value = ",".join(value) if isinstance(value, tuple) else value
         shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
-        assert shown == text, key
+        assert shown == text.lower(), key
 
 
 @pytest.mark.parametrize(
@@ -373,3 +375,50 @@ def test_networks_can_be_given_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n')
     assert load_config(file).webhooks.allowed_networks == ("127.0.0.0/8",)
+
+
+EVENTS = "[worker_events]\nenabled = true\n[worker_events.kafka]\n"
+
+
+def test_worker_events_are_off_and_kept_for_a_day_unless_told_otherwise() -> None:
+    events = load_config().worker_events
+    assert (events.enabled, events.log_hours, events.recorded) == (False, 24.0, True)
+    assert (events.kafka.topic, events.kafka.partitions) == ("amp.worker.events", 16)
+
+
+def test_with_no_log_and_no_broker_no_events_are_recorded(write: Write) -> None:
+    none = "[worker_events]\nlog_hours = 0\n"
+    assert not load_config(write(none)).worker_events.recorded
+    assert load_config(write(f"{none}enabled = true\nkafka.brokers = ['k:1']\n")).worker_events.recorded
+
+
+def test_the_settings_of_the_reference_system_for_worker_events_have_effect(write: Write) -> None:
+    config = load_config(
+        write("[worker_events]\nenabled = true\nprogress_interval = 3\n[worker_events.kafka]\nbrokers = ['k:9092']\n")
+    )
+    assert config.worker_events.progress_interval_secs == 3.0
+    assert config.worker_events.kafka.brokers == ("k:9092",)
+    assert config.ignored_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[worker_events]\nenabled = true\n", "needs kafka.brokers"),
+        (EVENTS + "brokers = ['kafka']\n", "each with its port"),
+        (EVENTS + "brokers = ['k:1']\nsasl_mechanism = 'PLAIN'\n", "belong together"),
+        (EVENTS + "brokers = ['k:1']\nsasl_mechanism = 'GSSAPI'\n", "'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'"),
+        (EVENTS + "brokers = ['k:1']\ntls_ca_file = '/ca.pem'\n", "only with tls_enabled"),
+        (EVENTS + "brokers = ['k:1']\npartitions = 0\n", "partitions"),
+        (EVENTS + "brokers = ['k:1']\ntopic = 'a topic'\n", "the name of a topic"),
+        ("[worker_events]\nlog_hours = -1\n", "log_hours"),
+    ],
+)
+def test_settings_of_worker_events_that_cannot_work_are_refused(write: Write, text: str, what: str) -> None:
+    assert what in refusal(write(text))
+
+
+def test_no_message_and_no_picture_of_the_configuration_shows_the_password_for_kafka(write: Write) -> None:
+    text = EVENTS + "brokers = ['k:1']\nsasl_mechanism = 'PLAIN'\nsasl_username = 'me'\n"
+    assert "hunter2" not in repr(load_config(write(text + "sasl_password = 'hunter2'\n")))
+    assert "hunter2" not in refusal(write(text + "sasl_password = ['hunter2']\n"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ampd.admin_api.app import Gate, create_app, specification
 from ampd.admin_api.connections import ConnectionLimits
+from ampd.admin_api.event_streams import EventStreams
 from ampd.admin_api.server import Listening, Tls, is_loopback, serve_admin_api
 from ampd.admin_api.services import Services
 
 __all__ = [
     "ConnectionLimits",
+    "EventStreams",
     "Gate",
     "Listening",
     "Services",

@@ -18,6 +18,7 @@ from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
 from ampd.admin_api.routes import (
     datasets,
+    events,
     files,
     health,
     job_creation,
@@ -78,7 +79,7 @@ def _guard(app: FastAPI, gate: Gate) -> None:
             CORSMiddleware,
             allow_origins=gate.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["X-Request-Id", "X-Deleted-Count", "Retry-After"],
         )
 
@@ -97,7 +98,7 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, job_creation, job_operations, jobs, timetable, workers)
+    of_jobs = (health, job_creation, job_operations, jobs, timetable, workers, events)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)

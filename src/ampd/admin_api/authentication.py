@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, cast
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ampd.access import Access, AccessStore, Role
 from ampd.admin_api.errors import response_of
+from ampd.admin_api.rules import access_under_rule
 from ampd.admin_api.services import ACTOR, Services
 from ampd.errors import AmpError, ErrorCode
 
@@ -21,6 +23,7 @@ log = structlog.get_logger(__name__)
 _ANYBODY: Final = Access(ACTOR, Role.ADMIN)
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SCHEME: Final = "bearer "
+_AGAIN: Final = "identify_again"
 # So much may come at once: what the rate allows in so many seconds.
 _BURST_SECONDS: Final = 10.0
 
@@ -83,6 +86,7 @@ class Authentication:
             await response_of(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["access"] = access
+        scope["state"][_AGAIN] = lambda: self._identify(store, Headers(scope=scope))
         is_noted = access.token_id is not None and scope["method"] not in _READING
         await self._app(scope, receive, _noted(scope, access, send) if is_noted else send)
 
@@ -104,6 +108,20 @@ class Authentication:
                 "Bearer TOKEN'); 'ampd token create' on the controller's machine makes one",
             )
         return _ANYBODY
+
+
+async def is_still_open(request: Request) -> bool:
+    """Tell whether the same is open to a request as at its begin: an answer that goes on for hours asks now and then.
+
+    :raises AmpError: METADATA_DB_UNREACHABLE.
+    """
+    try:
+        access = await cast(Callable[[], Awaitable[Access]], getattr(request.state, _AGAIN))()
+    except AmpError as error:
+        if error.code is ErrorCode.UNAUTHORIZED:
+            return False
+        raise
+    return access == access_under_rule(request)
 
 
 def _noted(scope: Scope, access: Access, send: Send) -> Send:

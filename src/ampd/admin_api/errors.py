@@ -92,10 +92,12 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.REVISION_IS_ACTIVE,
         ErrorCode.WRITER_JOB_NOT_TERMINAL,
         ErrorCode.FILE_METADATA_REMAINING,
+        ErrorCode.EVENTS_DISABLED,
     ),
+    410: (ErrorCode.EVENTS_EXPIRED,),
     413: (ErrorCode.REQUEST_TOO_LARGE,),
     429: (ErrorCode.RATE_LIMITED,),
-    503: (ErrorCode.METADATA_DB_UNREACHABLE,),
+    503: (ErrorCode.METADATA_DB_UNREACHABLE, ErrorCode.TOO_MANY_STREAMS),
 }
 STATUS_OF: Final[dict[ErrorCode, int]] = {code: status for status, codes in _STATUS_GROUPS.items() for code in codes}
 INTERNAL_STATUS: Final = 500

@@ -58,8 +58,9 @@ async def serve_admin_api(
     stop: asyncio.Event,
     insecure: bool = False,
     listening: Listening | None = None,
+    ending: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve ``app`` until ``stop`` is set.
+    """Serve ``app`` until ``stop`` is set; ``ending`` is called then: answers that would go on have to end.
 
     ``started`` is called once with the address that takes connections (port 0: a free one).
 
@@ -91,6 +92,7 @@ async def serve_admin_api(
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        ending()
         server.should_exit = True
         await serving
         listener.close()

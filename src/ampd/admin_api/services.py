@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol, cast, runtime_checkable
 from fastapi import Depends, Request
 
 from ampd.access import Access, AccessStore
+from ampd.admin_api.event_streams import EventStreams
 from ampd.admin_api.rules import access_under_rule
 from ampd.data_store import LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
@@ -16,6 +17,7 @@ from ampd.handlers import InputKind
 from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
 from ampd.queries import SchemaPlanner
 from ampd.webhooks import WebhookStore
+from ampd.worker_events import WorkerEventLog
 
 # Who did it, in the history of a job, when nobody had to show a token.
 ACTOR = "admin-api"
@@ -45,6 +47,8 @@ class Services:
     timetables: TimetableStore
     kinds: Mapping[str, InputKind]
     webhooks: WebhookStore
+    events: WorkerEventLog
+    event_streams: EventStreams
     access: AccessStore
     version: str
     schemas: SchemaPlanner = field(default_factory=SchemaPlanner)

@@ -13,7 +13,7 @@ from typing import Literal
 from cyclopts import App, CycloptsError
 
 from ampd import __version__
-from ampd.cli.ctl import dataset, job, manifest, provider, schema, table, token, verify, webhook, worker
+from ampd.cli.ctl import dataset, events, job, manifest, provider, schema, table, token, verify, webhook, worker
 from ampd.cli.ctl.common import CommandFailedError, WronglyUsedError
 from ampd.cli.ctl.output import clean
 from ampd.errors import AmpError, describe_exception
@@ -31,7 +31,7 @@ app = App(
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
-for noun in (dataset, job, manifest, provider, table, token, webhook, worker):
+for noun in (dataset, events, job, manifest, provider, table, token, webhook, worker):
     app.command(noun.app)
 app.command(verify.verify_dataset, name="verify")
 app.command(schema.infer_schema, name="schema")

@@ -1,15 +1,16 @@
 """The Python client of the Admin API.
 
 :class:`Ampd` and :class:`AsyncAmpd` have the same resources: ``jobs``, ``workers``, ``datasets``, ``manifests``,
-``providers``, ``revisions``, ``webhooks``, ``tokens`` and ``schemas``. They answer frozen dataclasses that keep the
-answer as it came in ``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is for those
-who receive webhooks.
+``providers``, ``revisions``, ``webhooks``, ``tokens``, ``schemas`` and ``events``. They answer frozen dataclasses that
+keep the answer as it came in ``raw``. Every failure is an :class:`ApiError` with a ``code``. :func:`verify_webhook` is
+for those who receive webhooks.
 """
 
 from __future__ import annotations
 
 from ampd.client._async import AsyncAmpd
 from ampd.client._errors import ApiError
+from ampd.client._events import WorkerEvent
 from ampd.client._job_models import (
     BulkResult,
     Dependency,
@@ -125,6 +126,7 @@ __all__ = [
     "WebhookFilters",
     "WebhookVerificationError",
     "Worker",
+    "WorkerEvent",
     "WorkerInfo",
     "verify_webhook",
 ]

@@ -11,6 +11,7 @@ import httpx
 
 from ampd.client import _calls, _job_calls
 from ampd.client._async_jobs import AsyncJobs
+from ampd.client._events import AsyncEvents
 from ampd.client._job_models import JobPage
 from ampd.client._lake import AsyncDatasetLake, AsyncManifestUse, AsyncRevisions
 from ampd.client._models import (
@@ -209,6 +210,7 @@ class AsyncAmpd:
         self.webhooks = AsyncWebhooks(self._transport.send)
         self.tokens = AsyncTokens(self._transport.send)
         self.schemas = AsyncSchemas(self._transport.send)
+        self.events = AsyncEvents(self._transport)
 
     async def __aenter__(self) -> AsyncAmpd:
         return self

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from ampd.client import _calls, _job_calls
+from ampd.client._events import Events
 from ampd.client._job_models import JobPage
 from ampd.client._jobs import Jobs
 from ampd.client._lake import DatasetLake, ManifestUse, Revisions
@@ -209,6 +210,7 @@ class Ampd:
         self.webhooks = Webhooks(self._transport.send)
         self.tokens = Tokens(self._transport.send)
         self.schemas = Schemas(self._transport.send)
+        self.events = Events(self._transport)
 
     def __enter__(self) -> Ampd:
         return self

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
@@ -39,6 +40,22 @@ class Call(Generic[T]):
         """Return the arguments of httpx for it."""
         waiting = {"timeout": None} if self.takes_long else {}
         return {"method": self.method, "url": self.path, "params": dict(self.params), "json": self.body, **waiting}
+
+
+@dataclass(frozen=True)
+class StreamCall:
+    """A request whose answer goes on. ``silence_seconds``: after so long without a word the connection is dead."""
+
+    path: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+    silence_seconds: float
+
+    def request(self) -> dict[str, Any]:
+        """Return the arguments of httpx for it."""
+        timeout = httpx.Timeout(DEFAULT_TIMEOUT_SECONDS, read=self.silence_seconds)
+        headers = {"Accept": "text/event-stream", **self.headers}
+        return {"method": "GET", "url": self.path, "params": dict(self.params), "headers": headers, "timeout": timeout}
 
 
 class Send(Protocol):
@@ -144,6 +161,17 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
         raise _unexpected(response, f"{type(error).__name__}: {error}") from error
 
 
+def check_stream(response: httpx.Response) -> None:
+    """Make sure that what answers is a stream of events.
+
+    :raises ApiError: what the server said; UNEXPECTED_ANSWER.
+    """
+    if not response.is_success:
+        raise _error_of(response)
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise _unexpected(response, "no stream of events")
+
+
 def _error_of(response: httpx.Response) -> ApiError:
     try:
         body = response.json()
@@ -182,6 +210,21 @@ class SyncTransport:
             raise unreachable(self._url, error) from error
         return read_answer(call, response)
 
+    @contextmanager
+    def lines(self, call: StreamCall) -> Iterator[Iterator[str]]:
+        """Give the lines of an answer that goes on, as they come; they end where the connection does.
+
+        :raises ApiError: as :meth:`send`.
+        """
+        try:
+            with self._http.stream(**call.request()) as response:
+                if not response.is_success:
+                    response.read()
+                check_stream(response)
+                yield response.iter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -209,6 +252,21 @@ class AsyncTransport:
         except httpx.HTTPError as error:
             raise unreachable(self._url, error) from error
         return read_answer(call, response)
+
+    @asynccontextmanager
+    async def lines(self, call: StreamCall) -> AsyncIterator[AsyncIterator[str]]:
+        """Give the lines of an answer that goes on, as they come; they end where the connection does.
+
+        :raises ApiError: as :meth:`send`.
+        """
+        try:
+            async with self._http.stream(**call.request()) as response:
+                if not response.is_success:
+                    await response.aread()
+                check_stream(response)
+                yield response.aiter_lines()
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -7,5 +7,14 @@ from ampd.controller.rescue import run_rescue
 from ampd.controller.retention import run_retention
 from ampd.controller.timetable import run_timetable
 from ampd.controller.webhooks import run_webhooks
+from ampd.controller.worker_events import EventSettings, run_worker_events
 
-__all__ = ["run_placement", "run_rescue", "run_retention", "run_timetable", "run_webhooks"]
+__all__ = [
+    "EventSettings",
+    "run_placement",
+    "run_rescue",
+    "run_retention",
+    "run_timetable",
+    "run_webhooks",
+    "run_worker_events",
+]

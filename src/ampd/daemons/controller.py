@@ -12,6 +12,7 @@ import structlog
 from ampd.access import AccessStore
 from ampd.admin_api import (
     ConnectionLimits,
+    EventStreams,
     Gate,
     Listening,
     Services,
@@ -21,7 +22,15 @@ from ampd.admin_api import (
     serve_admin_api,
 )
 from ampd.config import Config, split_address
-from ampd.controller import run_placement, run_rescue, run_retention, run_timetable, run_webhooks
+from ampd.controller import (
+    EventSettings,
+    run_placement,
+    run_rescue,
+    run_retention,
+    run_timetable,
+    run_webhooks,
+    run_worker_events,
+)
 from ampd.daemons.build_info import build_info
 from ampd.daemons.lifecycle import (
     first_to_end,
@@ -37,6 +46,7 @@ from ampd.handlers.http_input import HTTP
 from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.webhooks import AddressRules, WebhookStore
+from ampd.worker_events import BrokerSettings, WorkerEventLog
 
 LOOP_CONNECTIONS = 4
 
@@ -53,7 +63,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     lease_seconds = config.worker.lease_secs
     process = f"controller {socket.gethostname()}:{os.getpid()}"
     db = await open_metadata_db(config, process=process)
-    # The loops have connections of their own: whatever holds up the Admin API, workers that die are noticed.
+    # The loops have connections of their own: requests may hold all others for as long as a table is locked.
     of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=process)
     notifier = Notifier(of_loops)
     try:
@@ -77,6 +87,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                 stop=stop,
                 insecure=insecure,
                 listening=listening,
+                ending=services.event_streams.close,
             ),
             run_placement(of_loops, notifier, lease_seconds=lease_seconds),
             run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
@@ -88,10 +99,33 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                 in_flight=config.webhooks.max_in_flight,
                 log_days=config.webhooks.log_days,
             ),
+            run_worker_events(of_loops, _event_settings(config)),
         )
     finally:
         await of_loops.close()
         await db.close()
+
+
+def _event_settings(config: Config) -> EventSettings:
+    given = config.worker_events
+    kafka = given.kafka
+    broker = BrokerSettings(
+        kafka.brokers,
+        kafka.topic,
+        kafka.partitions,
+        kafka.sasl_mechanism,
+        kafka.sasl_username,
+        kafka.sasl_password,
+        kafka.tls_enabled,
+        kafka.tls_ca_file,
+    )
+    return EventSettings(
+        recorded=given.recorded,
+        progress_interval_seconds=given.progress_interval_secs,
+        kept_seconds=given.log_hours * 3600,
+        unsent_seconds=given.unsent_days * 86_400,
+        broker=broker if given.enabled else None,
+    )
 
 
 def _gate(config: Config, *, requires_token: bool) -> Gate:
@@ -118,6 +152,7 @@ def _warn_of_plain_http(host: str, listening: Listening) -> None:
 
 def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
     worker = config.worker
+    events = WorkerEventLog(db)
     return Services(
         jobs=JobStore(db, lease_seconds=worker.lease_secs, stop_seconds=worker.stop_timeout_secs, notifier=notifier),
         workers=WorkerStore(db, lease_seconds=worker.lease_secs, notifier=notifier),
@@ -129,6 +164,8 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         creator=JobCreator(db, notifier=notifier),
         kinds={HTTP.name: HTTP, **discover().kinds},
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
+        events=events,
+        event_streams=EventStreams(events, most=config.worker_events.max_streams),
         access=AccessStore(db),
         version=build_info()["version"],
     )

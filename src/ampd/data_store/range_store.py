@@ -20,6 +20,7 @@ from ampd.data_store.tables import Revision, SegmentFile
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import TERMINAL_STATES, Lease, WorkerIdentity, hold_lease, note_success
 from ampd.metadata_db import Connection, MetadataDb, sql
+from ampd.worker_events import record_started
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class RangeStore:
             await hold_lease(connection, lease)
             parameters = {"job_id": lease.job_id, "parallelism": parallelism}
             await connection.execute(sql("data_store", "begin_plan"), parameters)
+            await record_started(connection, lease.job_id, lease.worker_id)
 
     async def stop_plan(self, lease: Lease) -> None:
         """Let nobody begin another range of the job, and let all finish what they have in hand.

@@ -146,6 +146,10 @@ BODIES: dict[str, Callable[[Place], Any]] = {
 }
 
 
+# Parameters without which an operation would not come to an end.
+QUERIES: dict[str, dict[str, str]] = {"stream_events": {"after": "start", "follow": "false"}}
+
+
 @dataclass(frozen=True)
 class Operation:
     """An operation of the specification, and what that says of who may use it."""
@@ -181,7 +185,8 @@ class Operation:
         first = self.path.split("/")[1]
         path = self.path.format(**PARAMETERS[first](at)) if "{" in self.path else self.path
         body = None if self.body is None else self.body(at)
-        return await api.request(self.method, path, json=body, headers=bearer(token) if token else {})
+        query = QUERIES.get(self.id, {})
+        return await api.request(self.method, path, json=body, params=query, headers=bearer(token) if token else {})
 
 
 def operations() -> Iterator[Operation]:

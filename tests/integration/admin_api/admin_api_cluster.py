@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from ampd.access import AccessStore
-from ampd.admin_api import Services
+from ampd.admin_api import EventStreams, Services
 from ampd.data_store import Dataset, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
@@ -29,6 +29,7 @@ from ampd.jobs import (
 from ampd.metadata_db import MetadataDb
 from ampd.object_store import ObjectStore
 from ampd.webhooks import AddressRules, WebhookStore
+from ampd.worker_events import WorkerEventLog
 
 LEASE_SECONDS = 5.0
 SECRET_URL = "https://user:hunter2@rpc.example.com/v3/0123456789abcdef?apikey=s3cret"
@@ -44,6 +45,7 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = MappingProxyType({})) -> Services:
     """Return the services of a controller whose files lie in ``directory``, and which knows ``kinds``."""
+    events = WorkerEventLog(db)
     return Services(
         jobs=JobStore(db),
         workers=WorkerStore(db),
@@ -55,6 +57,8 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         creator=JobCreator(db),
         kinds=kinds,
         webhooks=WebhookStore(db, AddressRules.of(["127.0.0.0/8"])),
+        events=events,
+        event_streams=EventStreams(events),
         access=AccessStore(db),
         version="0.0.0",
     )

@@ -25,6 +25,7 @@ NOT_LIMITED = {
     "creator": "creates; what it depends on was looked at before",
     "timetables": "asked only about a job that was found before",
     "kinds": "no store",
+    "event_streams": "told with each reader what that one sees",
     "access": "operations on tokens are for tokens that see everything",
     "version": "no store",
     "schemas": "is told only of datasets that were found before",

@@ -23,6 +23,7 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
+    "/events": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
     "/jobs/cancel": {"post"},
