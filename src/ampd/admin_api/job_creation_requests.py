@@ -42,7 +42,7 @@ MAX_COOLDOWN_SECONDS: Final = 366 * 86_400
 _LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}")
 
 
-KEY: Final = {"pattern": r"^[^\x00-\x20\x7f-\xa0][ -~]*$", "maxLength": MAX_KEY_CHARACTERS}
+KEY: Final = {"minLength": 1, "maxLength": MAX_KEY_CHARACTERS}
 LABELS: Final = {
     "maxProperties": MAX_LABELS,
     "propertyNames": {"pattern": f"^{_LABEL_NAME.pattern}$"},

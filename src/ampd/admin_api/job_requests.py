@@ -190,7 +190,7 @@ class JobSelection(Strict):
     ones resumed, `failed` ones retried, `terminal` ones deleted.
     """
 
-    status: _Status | Annotated[list[_Status], Field(min_length=1)] | None = Field(
+    status: _Status | Annotated[list[_Status], shaped({"minItems": 1})] | None = Field(
         default=None, description="states or their words: one, several with commas between, or a list"
     )
     job_ids: list[OneJobId] | None = Field(default=None, max_length=MAX_JOB_IDS, description="only these")

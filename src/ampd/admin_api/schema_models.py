@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 
 from ampd.admin_api.models import example
+from ampd.admin_api.shapes import PINNED_REFERENCE, shaped
 from ampd.admin_api.strict import Strict
 from ampd.datasets.arrow_types import normal_type
 from ampd.queries import Function
@@ -54,7 +55,7 @@ class SchemaRequest(Strict):
     tables: dict[str, StrictStr] = Field(
         default_factory=dict, max_length=MAX_TABLES, description="one query by the name of each table"
     )
-    dependencies: dict[str, StrictStr] = Field(
+    dependencies: dict[str, Annotated[StrictStr, shaped(PINNED_REFERENCE)]] = Field(
         default_factory=dict,
         max_length=MAX_DEPENDENCIES,
         description="the datasets that queries read, by alias: namespace/name@revision, the revision a semantic "

@@ -49,6 +49,8 @@ REFERENCE: Final = _shape(
     f"{_PREFIX}{_NAMES}(?:@(?:{LATEST}|{DEV}|{HASH_PATTERN}|{SEMVER_PATTERN}))?",
     "ethereum/mainnet@1.0.0",
 )
+# One that means the same for ever.
+PINNED_REFERENCE: Final = _shape(f"{_PREFIX}{_NAMES}@(?:{HASH_PATTERN}|{SEMVER_PATTERN})", "ethereum/mainnet@1.0.0")
 PROVIDER_NAME: Final = _shape(PROVIDER_NAME_PATTERN, "mainnet")
 NODE_ID: Final = _shape(NODE_ID_PATTERN, "worker-01")
 WORKER_SELECTOR: Final = _shape(f"{NODE_ID_PATTERN}\\*?", "eth-*")

@@ -76,6 +76,10 @@ _BODIES: Final[dict[str, Callable[[Body, int], Body]]] = {
         "version": None,
         "manifest": generate_manifest("evm-rpc", "mainnet", n % 10, False).to_json(),
     },
+    "infer_schema": lambda _body, n: {
+        "tables": {f"t{n}": f"SELECT _block_num, block_num + {n} AS n FROM eth.blocks"},
+        "dependencies": {"eth": "ethereum/mainnet@1.1.0"},
+    },
     "register_revision": _revision,
     "activate_revision": lambda _body, _n: _TABLE,
     "deactivate_revision": lambda _body, _n: _TABLE,
