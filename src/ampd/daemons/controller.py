@@ -97,9 +97,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                 run_placement(of_loops, notifier, lease_seconds=lease_seconds),
                 run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
                 run_timetable(of_loops, notifier, stop_seconds=config.worker.stop_timeout_secs),
-                run_retention(
-                    of_loops, RetentionPolicy(config.retention.event_days, config.retention.terminal_job_days)
-                ),
+                run_retention(of_loops, _retention(config)),
                 run_webhooks(
                     of_loops,
                     AddressRules.of(config.webhooks.allowed_networks),
