@@ -154,8 +154,8 @@ def everything_that_can_be_read(scene: Scene, token: str) -> Iterator[httpx.Resp
 
 
 def is_small(operation: dict[str, Any]) -> bool:
-    """Tell whether an operation has no body: those with one have a hundred requests that try each part of it."""
-    return "requestBody" not in operation
+    """Tell whether an operation has no body and few parameters: others have hundreds of requests that try each part."""
+    return "requestBody" not in operation and len(operation.get("parameters", [])) < 7
 
 
 def assert_nothing_found(findings: Findings) -> None:
@@ -177,7 +177,7 @@ def test_no_secret_can_be_read_by_anybody(cluster: Scene, role: str) -> None:
 
 def test_requests_made_by_chance_get_answers_that_the_specification_has_and_no_secret(cluster: Scene) -> None:
     for plan in (
-        Plan(("stateful", "examples", "fuzzing"), examples=2, courses=20),
+        Plan(("stateful", "examples", "fuzzing"), examples=1, courses=15),
         Plan(("coverage",), only=is_small),
     ):
         assert_nothing_found(fuzz(cluster, cluster.loud.admin_url, cluster.admin, plan))
@@ -185,7 +185,7 @@ def test_requests_made_by_chance_get_answers_that_the_specification_has_and_no_s
 
 
 def test_a_viewer_gets_answers_that_the_specification_has_and_no_secret(cluster: Scene) -> None:
-    plan = Plan(("stateful", "fuzzing"), examples=1, courses=10)
+    plan = Plan(("stateful", "fuzzing"), examples=1, courses=6)
     assert_nothing_found(fuzz(cluster, cluster.quiet.admin_url, cluster.viewer, plan))
     assert not complaints(cluster)
 
