@@ -11,6 +11,7 @@ from ampd.admin_api.shapes import PINNED_REFERENCE, shaped
 from ampd.admin_api.strict import Strict
 from ampd.datasets.arrow_types import normal_type
 from ampd.queries import Function
+from ampd.queries.question import ALIAS_PATTERN, MAX_NAME_LENGTH, TABLE_PATTERN
 
 MAX_TABLES = 100
 MAX_DEPENDENCIES = 100
@@ -38,6 +39,10 @@ class FunctionRequest(Strict):
         return Function(tuple(self.input_types), self.output_type)
 
 
+_TABLES = {"propertyNames": {"pattern": f"^{TABLE_PATTERN}$", "maxLength": MAX_NAME_LENGTH}}
+_ALIASES = {"propertyNames": {"pattern": f"^{ALIAS_PATTERN}$", "maxLength": MAX_NAME_LENGTH}}
+
+
 class SchemaRequest(Strict):
     """Body of POST /schema."""
 
@@ -52,16 +57,16 @@ class SchemaRequest(Strict):
         }
     )
 
-    tables: dict[str, StrictStr] = Field(
+    tables: Annotated[dict[str, StrictStr], shaped(_TABLES)] = Field(
         default_factory=dict, max_length=MAX_TABLES, description="one query by the name of each table"
     )
-    dependencies: dict[str, Annotated[StrictStr, shaped(PINNED_REFERENCE)]] = Field(
+    dependencies: Annotated[dict[str, Annotated[StrictStr, shaped(PINNED_REFERENCE)]], shaped(_ALIASES)] = Field(
         default_factory=dict,
         max_length=MAX_DEPENDENCIES,
         description="the datasets that queries read, by alias: namespace/name@revision, the revision a semantic "
         "version or a manifest hash",
     )
-    functions: dict[str, FunctionRequest] = Field(
+    functions: Annotated[dict[str, FunctionRequest], shaped(_TABLES)] = Field(
         default_factory=dict, max_length=MAX_FUNCTIONS, description="functions that queries may call, as self.NAME"
     )
 

@@ -17,8 +17,10 @@ from ampd.errors import AmpError, ErrorCode
 SELF: Final = "self"
 MAX_SQL_CHARACTERS: Final = 256 * 1024
 MAX_NAME_LENGTH: Final = 63
-_ALIAS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
-_TABLE: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_$]*")
+ALIAS_PATTERN: Final = r"[a-zA-Z][a-zA-Z0-9_]*"
+TABLE_PATTERN: Final = r"[a-zA-Z_][a-zA-Z0-9_$]*"
+_ALIAS: Final = re.compile(ALIAS_PATTERN)
+_TABLE: Final = re.compile(TABLE_PATTERN)
 
 
 @dataclass(frozen=True)

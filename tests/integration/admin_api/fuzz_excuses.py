@@ -99,7 +99,7 @@ EXCUSES: list[Excuse] = [
     Refusal("2^63 and more", _BODIES, _LARGE),
     # What JSON Schema could say of each text alone, a hundred times.
     Refusal("SQL; which tables there are", f"(?:{_OF_SQL})", operations="infer_schema"),
-    Refusal("Arrow types", "INVALID_PAYLOAD_FORMAT", r"(inputTypes|outputType)", "infer_schema"),
+    Refusal("Arrow types", "INVALID_PAYLOAD_FORMAT", r"inputTypes|outputType|^functions\.", "infer_schema"),
     Refusal("tables or functions", "EMPTY_TABLES_AND_FUNCTIONS", operations="infer_schema"),
     Refusal("which characters are printable, Unicode says", _BODIES, "^idempotency_key: want 1 to 255", "create_job"),
     # What JSON Schema could say of each number in free content, but clients would not look there.
