@@ -89,6 +89,7 @@ EXCUSES: list[Excuse] = [
     Refusal("two names of one filter", _BODIES, _TWICE),
     Refusal("two names of one filter", _QUERIES, _TWICE),
     Refusal("what nothing can have", _QUERIES, _BOTH),
+    Refusal("the last block and the first", _BODIES, "^end_block .* lies before block", "(verify|deploy)_dataset"),
     Refusal("a status or ids", _BODIES, "^give either the parameter 'status' or a body", "delete_jobs"),
     # What has a language of its own.
     Refusal("what a manifest is, its own format says", "INVALID_MANIFEST", operations="register_(manifest|dataset)"),
