@@ -34,13 +34,19 @@ class Refusal:
         )
 
 
-def no_restore_yet(failure: Failure, case: Case, response: Response) -> bool:
-    """Excuse the 404 of a dataset's last restore, when the dataset has just been made: it was never restored."""
-    return (
-        isinstance(failure, EnsureResourceAvailability)
-        and operation_id(case) == "get_restore_progress"
-        and json.loads(response.content)["error_code"] == "RESTORE_NOT_FOUND"
-    )
+# A dataset that has just been made has no files in the lake, and was never restored.
+_NO_FILES_YET = {
+    "get_restore_progress": "RESTORE_NOT_FOUND",
+    "restore_dataset": "TABLE_NOT_FOUND",
+    "restore_table": "TABLE_NOT_FOUND",
+}
+
+
+def has_no_files_yet(failure: Failure, case: Case, response: Response) -> bool:
+    """Excuse the 404 of a restore when the dataset has just been made."""
+    code = _NO_FILES_YET.get(operation_id(case))
+    is_missing = isinstance(failure, EnsureResourceAvailability) and code is not None
+    return is_missing and json.loads(response.content)["error_code"] == code
 
 
 def history_stays(failure: Failure, case: Case, response: Response) -> bool:
@@ -73,7 +79,7 @@ _BOTH = "given twice with different values|is not that of dataset"
 _TWICE = r"mean the same and are given with different values"
 
 EXCUSES: list[Excuse] = [
-    no_restore_yet,
+    has_no_files_yet,
     history_stays,
     # What depends on what there is.
     Refusal("which kinds there are is known to the workers", "UNKNOWN_JOB_KIND", operations="create_job"),
@@ -89,6 +95,7 @@ EXCUSES: list[Excuse] = [
     Refusal("two names of one filter", _BODIES, _TWICE),
     Refusal("two names of one filter", _QUERIES, _TWICE),
     Refusal("what nothing can have", _QUERIES, _BOTH),
+    Refusal("some fields are not for every kind", _BODIES, "not for jobs of kind", "create_job"),
     Refusal("the last block and the first", _BODIES, "^end_block .* lies before block", "(verify|deploy)_dataset"),
     Refusal("a status or ids", _BODIES, "^give either the parameter 'status' or a body", "delete_jobs"),
     # What has a language of its own.
