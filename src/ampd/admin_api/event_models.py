@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import BaseModel, Field
 
+from ampd.admin_api.shapes import DATASET, shaped
 from ampd.admin_api.strict import MAX_INT64, Strict
 from ampd.admin_api.timestamps import both_forms
 from ampd.datasets import DatasetName
@@ -143,6 +145,10 @@ _PAYLOADS: Any = {
 }
 
 
+_ONE_TYPE = f"(?:{'|'.join(map(re.escape, EventType))})"
+_TYPES = {"pattern": rf"^\s*{_ONE_TYPE}\s*(?:,\s*{_ONE_TYPE}\s*)*$"}
+
+
 class EventStreamQuery(Strict):
     """Query parameters of GET /events."""
 
@@ -152,11 +158,13 @@ class EventStreamQuery(Strict):
         description=f"go on behind this event: its id or event_id; '{START}' is all that is kept. Only what comes from "
         "now on, unless given. The header Last-Event-ID wins",
     )
-    event_type: str | None = Field(
+    event_type: Annotated[str, shaped(_TYPES)] | None = Field(
         default=None, description=f"only these types, with commas between: {', '.join(EventType)}"
     )
     namespace: str | None = Field(default=None, description="only events of datasets in this namespace")
-    dataset: str | None = Field(default=None, description="only events of this dataset: namespace/name")
+    dataset: Annotated[str, shaped(DATASET)] | None = Field(
+        default=None, description="only events of this dataset: namespace/name"
+    )
     table: str | None = Field(default=None, description="only events of tables of this name")
     job_id: Annotated[int, Field(ge=1, le=MAX_INT64)] | None = Field(default=None, description="only this job's")
     follow: bool = Field(default=True, description="false: the stream ends when all that there is was told")

@@ -69,6 +69,7 @@ _OF_SQL = "|".join(
 )
 _LARGE = "a number is beyond 64 bits"
 _NUL = "a text holds a NUL or half of a surrogate pair"
+_BOTH = "given twice with different values|is not that of dataset"
 _TWICE = r"mean the same and are given with different values"
 
 EXCUSES: list[Excuse] = [
@@ -87,6 +88,7 @@ EXCUSES: list[Excuse] = [
     ),
     Refusal("two names of one filter", _BODIES, _TWICE),
     Refusal("two names of one filter", _QUERIES, _TWICE),
+    Refusal("what nothing can have", _QUERIES, _BOTH),
     Refusal("a status or ids", _BODIES, "^give either the parameter 'status' or a body", "delete_jobs"),
     # What has a language of its own.
     Refusal("what a manifest is, its own format says", "INVALID_MANIFEST", operations="register_(manifest|dataset)"),

@@ -23,6 +23,8 @@ _NO_ID: Final = 2**40
 _DATASET: Final = {"namespace": "ethereum", "name": "mainnet", "revision": "1.1.0"}
 _TABLE: Final = {"dataset": "ethereum/mainnet@1.1.0", "table_name": "blocks"}
 _EVERY_HOUR: Final = {"every": 3_600_000}
+# What would be read for ever.
+_TRUE: Final = frozenset({"true", "1", "t", "yes", "y", "on"})
 _IDS: Final = 20
 # What would take away what the others are led to.
 _ENDING: Final = "delete_dataset"
@@ -125,6 +127,8 @@ class Steering:
             case.path_parameters["id"] = _NO_ID
         if operation_id(case) == _ENDING and case.path_parameters.get("name") == _DATASET["name"]:
             case.path_parameters["name"] = "nothing"
+        if operation_id(case) == "stream_events" and str(case.query.get("follow", True)).lower() in _TRUE:
+            case.query["follow"] = "false"
         url = case.body.get("url") if isinstance(case.body, dict) else None
         if case.path.startswith("/webhooks") and isinstance(url, str) and urlsplit(url).scheme == "https":
             case.body["url"] = urlsplit(url)._replace(netloc=NOWHERE).geturl()

@@ -127,7 +127,10 @@ def is_bad(line: str) -> bool:
 # --- what the tests look at
 
 
-_ALL = {"/jobs": {"status": "all", "limit": 1000}}
+_ALL: dict[str, dict[str, Any]] = {
+    "/jobs": {"status": "all", "limit": 1000},
+    "/events": {"after": "start", "follow": False},
+}
 
 
 def everything_that_can_be_read(scene: Scene, token: str) -> Iterator[httpx.Response]:
