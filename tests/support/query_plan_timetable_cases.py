@@ -12,6 +12,7 @@ from ampd.jobs import (
     parse_schedule,
     seconds_to_next_firing,
 )
+from support import query_plan_cases  # noqa: F401 - its cases come first: those of this module leave dead rows behind
 from support.many_jobs import (
     RUNNING,
     lease_of,
