@@ -73,6 +73,9 @@ async def test_a_controller_that_is_killed_between_sending_and_noting_costs_a_du
         await deploy(metadata_db, "b")
         await there.count(2)  # the other job's: the first message is still leased
         assert [each.event for each in there.received if each.job_id == job_id] == ["job.scheduled"]
+        async with asyncio.timeout(SECONDS):  # else the lease of the other job's ended here, too
+            while (await client.webhooks.get(webhook.id)).pending > 2:
+                pass
         over = "UPDATE webhook_deliveries SET leased_until = now(), next_attempt_at = now() WHERE leased_until > now()"
         await metadata_db.execute(over)
         await there.count(4)

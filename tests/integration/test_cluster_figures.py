@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from ampd.admin_api import ClusterFigures
+from ampd.daemons.figures import figures_of
 from ampd.data_store import figures, read_lake_figures
 from ampd.data_store.figures import TableFigures
 from ampd.jobs import JobFilter, JobState, read_job_figures
@@ -87,29 +88,29 @@ class Counted(MetadataDb):
     asked = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    async def for_one_statement(self) -> AsyncIterator[Any]:
         self.asked += 1
-        async with super().transaction() as connection:
+        async with super().for_one_statement() as connection:
             yield connection
 
 
 async def test_however_many_scrape_the_database_is_asked_once_while_what_is_known_is_fresh(database_url: str) -> None:
     async with Counted(database_url) as db:
-        told = ClusterFigures(db, lease_seconds=LEASE_SECONDS, fresh_seconds=3600)
+        told = ClusterFigures(figures_of(db, lease_seconds=LEASE_SECONDS), fresh_seconds=3600)
         pages = await asyncio.gather(*(scrape(told) for _ in range(20)))
         assert len({frozenset(page.all("ampd_cluster_jobs").items()) for page in pages}) == 1
         once = db.asked
         assert 0 < once < 6
         await scrape(told)
         assert db.asked == once
-        always = ClusterFigures(db, lease_seconds=LEASE_SECONDS, fresh_seconds=0)
+        always = ClusterFigures(figures_of(db, lease_seconds=LEASE_SECONDS), fresh_seconds=0)
         await scrape(always)
         assert db.asked == 2 * once
 
 
 async def test_a_database_that_is_away_is_told_and_nothing_old_is(database_url: str) -> None:
     async with MetadataDb(database_url) as db:
-        told = ClusterFigures(db, lease_seconds=LEASE_SECONDS, fresh_seconds=0)
+        told = ClusterFigures(figures_of(db, lease_seconds=LEASE_SECONDS), fresh_seconds=0)
         assert (await scrape(told)).value("ampd_cluster_up") == 1
         await db.close()
         # What has taken long to read is told for longer.
@@ -122,7 +123,7 @@ async def test_two_controllers_tell_the_same(metadata_db: MetadataDb, monkeypatc
         await ranges.plan((0, 9), (10, 19))
         await ranges.commit(await ranges.take(), segment(0, 9))
         await ranges.take()
-        controllers = [ClusterFigures(metadata_db, lease_seconds=LEASE_SECONDS) for _ in range(2)]
+        controllers = [ClusterFigures(figures_of(metadata_db, lease_seconds=LEASE_SECONDS)) for _ in range(2)]
         one, other = [await scrape(each) for each in controllers]
         assert one.by("ampd_cluster_table_front_block", "table") == dict.fromkeys(TABLES, 9.0)
         told = {name for name, _ in one.samples if name.startswith("ampd_cluster_")}

@@ -15,6 +15,7 @@ from ampd.jobs import JobFilter, JobState, LeasedJobs, WorkerSession, hold_lease
 from ampd.jobs.placement import assign_due_jobs
 from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.pool import SESSION_OPTIONS
+from support import query_plan_list_cases, query_plan_timetable_cases  # noqa: F401 - their cases
 from support.daemons import wait_for
 from support.many_jobs import (
     ASSIGNED,
@@ -35,7 +36,9 @@ from support.many_jobs import (
     many_jobs,
     worker,
 )
-from support.query_plan_cases import CASES, FEW, LANES, LISTED, NOT_GUARDED, SESSION, TRANSITION, leave_one_slot
+from support.query_plan_cases import LANES, NOT_GUARDED, SESSION, leave_one_slot
+from support.query_plan_list_cases import FEW
+from support.query_plan_registry import CASES, LISTED, TRANSITION
 from support.query_plans import LEASE_SECONDS, ExplainedSession, Plan, engine_in_one_transaction, operations
 
 

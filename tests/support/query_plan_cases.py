@@ -5,14 +5,9 @@ small multiple of what it is about, where there are a million jobs (``many_jobs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import (
-    ACTIVE_STATES,
-    TERMINAL_STATES,
     AttemptStore,
     Completed,
     Dependency,
@@ -22,22 +17,16 @@ from ampd.jobs import (
     JobState,
     NewJob,
     Operation,
-    TimetableStore,
     Transition,
     WorkerStore,
     claim_jobs,
     expire_events,
-    expire_firings,
     expire_jobs,
-    fire_due_jobs,
-    fold_job_counts,
     force_overdue_stops,
     hold_lease,
     note_success,
-    parse_schedule,
     release_all_dependents,
     rescue_jobs_of_lost_workers,
-    seconds_to_next_firing,
 )
 from ampd.jobs.bulk import PORTION
 from ampd.jobs.placement import assign_due_jobs
@@ -48,10 +37,7 @@ from support.many_jobs import (
     DAYS,
     DEPENDENT,
     FAILED,
-    FUTURE,
     HELD,
-    JOBS,
-    OLD_DATASET,
     OVERDUE,
     RESTLESS,
     RUNNING,
@@ -63,43 +49,20 @@ from support.many_jobs import (
     lease_of,
     worker,
 )
+from support.query_plan_registry import (
+    ASSIGN,
+    DELETE,
+    FREE,
+    LISTED,
+    PAGE,
+    RETRY,
+    STARTED,
+    TRANSITION,
+    UNASSIGN,
+    WORKERS_AND_HELD,
+    reads,
+)
 from support.query_plans import LEASE_SECONDS, Engine
-
-FREE = WORKERS * SLOTS - HELD
-PAGE = 51  # 50 jobs, and one to know whether there are more
-
-# Rows read for each job, lease or event that a statement is about: the row itself, what is given, and each look at
-# what the parts of the statement hand on to each other.
-TRANSITION = 18  # the rows of the transition table too, of which stops have the most
-ASSIGN = 7
-UNASSIGN = 8
-STARTED = 3  # the job, its execution, its attempts
-DELETE = 8
-RETRY = 10
-# Workers and heartbeats are read whole, and what each worker has: entries of an index, and rows.
-WORKERS_AND_HELD = 2 * HELD + 4 * WORKERS
-# A job of a list, its few dependencies with the jobs that they name, and live workers until one fits.
-LISTED = 4 * PAGE + WORKERS
-
-
-@dataclass(frozen=True)
-class Case:
-    act: Callable[[Engine], Awaitable[Any]]
-    most_rows: dict[str, int]
-
-
-CASES: dict[str, Case] = {}
-
-
-def reads(**most_rows: int) -> Callable[[Callable[[Engine], Awaitable[Any]]], Callable[[Engine], Awaitable[Any]]]:
-    """Make a case of what is decorated: its statements, and the most rows that each may read."""
-
-    def register(act: Callable[[Engine], Awaitable[Any]]) -> Callable[[Engine], Awaitable[Any]]:
-        CASES[act.__name__.replace("_", " ")] = Case(act, most_rows)
-        return act
-
-    return register
-
 
 # Placement.
 
@@ -433,211 +396,6 @@ async def expiring_events(engine: Engine) -> None:
 @reads(lock_retention=0, expire_jobs=10 * 5000)
 async def expiring_jobs(engine: Engine) -> None:
     assert await expire_jobs(engine.db, days=DAYS - 1, actor="test") > 5000
-
-
-# Timetables. Jobs with one are few among all the others.
-
-RECURRING = 1000
-HOURLY = parse_schedule({"every": 3_600_000})
-
-
-async def _jobs_with_timetables(engine: Engine, **columns: str) -> None:
-    """Let the last jobs that wait for their time have timetables, whose next time has come."""
-    values = {"next_run_at": "now() - interval '1 minute'"} | columns
-    changes = "".join(f", {name} = {value}" for name, value in values.items())
-    await engine.connection.run(
-        "UPDATE jobs SET recurring = true, rests = true, execution_count = 0, schedule = jsonb_build_object("
-        "'every_ms', 3600000, 'anchor', now() - interval '1 minute')" + changes + " WHERE id IN ("
-        "SELECT id FROM jobs WHERE state = 'SCHEDULED' AND run_at > now() ORDER BY id DESC LIMIT %s)",
-        RECURRING,
-    )
-
-
-NONE_EXHAUSTED = {"lock_exhausted_timetables": 2}
-
-
-@reads(lock_due_timetables=2 * 500, lock_queued_timetables=2, fire_jobs=30 * 500, **NONE_EXHAUSTED)
-async def firing_500_jobs(engine: Engine) -> None:
-    await _jobs_with_timetables(engine)
-    assert len((await fire_due_jobs(engine.db, actor="test")).begun) == 500
-
-
-# Nothing is known of such jobs in this transaction: it may be by the index of all of them that none is found.
-@reads(
-    lock_due_timetables=RECURRING,
-    lock_queued_timetables=2 * 500,
-    first_queued_firings=3 * 500,
-    fire_jobs=30 * 500,
-    lock_exhausted_timetables=2,
-)
-async def firing_500_times_that_have_waited(engine: Engine) -> None:
-    await _jobs_with_timetables(engine, next_run_at="now() + interval '1 hour'", queued_firings="1")
-    await engine.connection.run(
-        "INSERT INTO job_firings (job_id, fire_time, outcome, last_time)"
-        " SELECT id, now(), 'QUEUED', now() FROM jobs WHERE recurring"
-    )
-    assert len((await fire_due_jobs(engine.db, actor="test")).begun) == 500
-
-
-@reads(lock_due_timetables=2, lock_queued_timetables=2, seconds_to_next_firing=1, **NONE_EXHAUSTED)
-async def looking_at_timetables_when_nothing_is_due(engine: Engine) -> None:
-    assert (await fire_due_jobs(engine.db, actor="test")).looked_at == 0
-    assert await seconds_to_next_firing(engine.db) is None
-
-
-@reads(
-    lock_due_timetables=RECURRING,
-    lock_queued_timetables=2,
-    lock_exhausted_timetables=2 * 500,
-    share_dependency_graph=0,
-    transition=TRANSITION * 500,
-    lock_dependents=6 * 500,
-)
-async def ending_500_jobs_whose_timetable_is_over(engine: Engine) -> None:
-    await _jobs_with_timetables(engine, next_run_at="NULL")
-    assert len((await fire_due_jobs(engine.db, actor="test")).ended) == 500
-
-
-@reads(list_recurring=2 * 3, share_dependency_graph=0, lock_ended_executions=3, transition=TRANSITION * 4)
-async def completing_executions_of_timetables(engine: Engine) -> None:
-    await engine.connection.run(
-        "UPDATE jobs SET recurring = true, schedule = '{}', next_run_at = now() + interval '1 h' WHERE id = ANY (%s)",
-        [*RUNNING[:3]],
-    )
-    leased = engine.leased
-    assert all(await asyncio.gather(*(leased.complete(lease_of(job_id)) for job_id in RUNNING[:3])))
-
-
-@reads(read_clock=0, insert_job=4, set_dependencies=1, list_jobs=LISTED)
-async def deploying_a_job_with_a_timetable(engine: Engine) -> None:
-    job = await engine.store.deploy(Deployment("noop", "new", {}, schedule=HOURLY), actor="test")
-    assert job.recurring
-
-
-@reads(lock_timetable=1, set_timetable=3)
-async def rescheduling_a_job(engine: Engine) -> None:
-    await _jobs_with_timetables(engine)
-    (row,) = await engine.connection.run("SELECT max(id) AS id FROM jobs WHERE recurring")
-    await TimetableStore(engine.db, notifier=engine.notifier).reschedule(row["id"], {"every": 5000}, actor="test")
-
-
-# Statistics of what is counted read the counts, and the jobs of the future.
-COUNTS = 400
-
-
-@reads(job_statistics_by_counts=COUNTS + 2 * FUTURE)
-async def counting_all_jobs(engine: Engine) -> None:
-    assert (await engine.store.statistics(JobFilter())).total == JOBS
-
-
-@reads(job_statistics_by_counts=COUNTS + 2 * FUTURE)
-async def counting_the_active_jobs_of_some_namespaces(engine: Engine) -> None:
-    found = await engine.store.limited_to(("team_3", "archive")).statistics(JobFilter(states=ACTIVE_STATES))
-    assert 0 < found.total < JOBS
-
-
-@reads(lock_retention=0, fold_job_counts=3 * COUNTS)
-async def folding_what_sessions_have_counted(engine: Engine) -> None:
-    await engine.connection.run("UPDATE jobs SET total_retries = 1 WHERE id = ANY (%s)", [*RUNNING])
-    await fold_job_counts(engine.db)
-
-
-@reads(lock_retention=0, expire_firings=6 * 1000)
-async def expiring_fire_times(engine: Engine) -> None:
-    await engine.connection.run(
-        "INSERT INTO job_firings (job_id, fire_time, outcome, last_time, created_at) SELECT 1, at, 'FIRED', at, at"
-        " FROM (SELECT now() - make_interval(hours => n) AS at FROM generate_series(1, 5000) AS n) AS given"
-    )
-    assert await expire_firings(engine.db, days=4000 / 24) == 1000
-
-
-# Lists of jobs.
-
-FEW = frozenset({JobState.FAILED, JobState.RUNNING, JobState.STOPPING})
-OF_OLD_DATASET: dict[str, Any] = {"dataset_namespace": OLD_DATASET[0], "dataset_name": OLD_DATASET[1]}
-OF_DATASET: dict[str, Any] = {"dataset_namespace": "team_3", "dataset_name": "chain_3"}
-# All jobs of a dataset are read to order them.
-OLD = 1_000
-
-# 2,000 jobs have the first one, none has the other one. To see how many there are, at most so many entries are read.
-OFTEN, SELDOM = {"version": "1.0.7"}, {"version": "none"}
-COUNTED = 2_501
-RUN = frozenset({JobState.RUNNING})
-
-LISTS: dict[str, tuple[JobFilter, int]] = {
-    "of all sorts": (JobFilter(), LISTED),
-    "of all sorts, from the middle": (JobFilter(before_id=500_000), LISTED),
-    "active": (JobFilter(states=ACTIVE_STATES), 2 * LISTED),
-    "active, from the middle": (JobFilter(states=ACTIVE_STATES, before_id=500_000), LISTED),
-    "terminal": (JobFilter(states=TERMINAL_STATES), LISTED),
-    "failed": (JobFilter(states=frozenset({JobState.FAILED})), LISTED),
-    "failed, from the middle": (JobFilter(states=frozenset({JobState.FAILED}), before_id=300_000), LISTED),
-    "completed, from the middle": (JobFilter(states=frozenset({JobState.COMPLETED}), before_id=500_000), LISTED),
-    "in several states": (JobFilter(states=FEW), LISTED),
-    "of an id": (JobFilter(job_id=500_000), 4),
-    "of a dataset": (JobFilter(**OF_DATASET), LISTED),
-    "of a dataset, active": (JobFilter(**OF_DATASET, states=ACTIVE_STATES), LISTED),
-    "of a manifest": (JobFilter(**OF_DATASET, manifest_hash="0" * 64), 4),
-    "of an old dataset": (JobFilter(**OF_OLD_DATASET), OLD + LISTED),
-    "of an old dataset, active": (JobFilter(**OF_OLD_DATASET, states=ACTIVE_STATES), 5 * OLD + LISTED),
-    "of an old dataset, terminal": (JobFilter(**OF_OLD_DATASET, states=TERMINAL_STATES), 3 * OLD + LISTED),
-    "of some ids, failed": (JobFilter(job_ids=tuple(FAILED), states=frozenset({JobState.FAILED})), 5 * len(FAILED)),
-    "of a product": (JobFilter(product="none"), 4),
-    "of a product, active": (JobFilter(product="none", states=ACTIVE_STATES), 4),
-    "with a timetable": (JobFilter(recurring=True), 4),
-    "with a timetable, active": (JobFilter(recurring=True, states=ACTIVE_STATES), 4),
-    "that a worker has": (JobFilter(worker_id="worker-07", states=ACTIVE_STATES), LISTED),
-    "of a namespace": (JobFilter(dataset_namespace="team_3"), LISTED + 51 * len(JobState)),
-    "of a namespace with one dataset, failed": (JobFilter(dataset_namespace="archive", states=FEW), LISTED + 51 * 3),
-    "with a label that many have": (JobFilter(labels=OFTEN), LISTED + 51),
-    "with a label that many have, running": (JobFilter(labels=OFTEN, states=RUN), 3 * COUNTED + LISTED),
-    "with a label that few have": (JobFilter(labels=SELDOM), 4),
-    "with a label that few have, completed": (JobFilter(labels=SELDOM, states=TERMINAL_STATES), 8),
-}
-
-
-def _list(wanted: JobFilter) -> Callable[[Engine], Awaitable[Any]]:
-    async def act(engine: Engine) -> None:
-        await engine.store.list_page(wanted, limit=50)
-
-    return act
-
-
-# For somebody who sees two namespaces, one with the jobs of an old dataset: a page of each state of each is read.
-SEEN = ("team_3", "archive")
-LIMITED: dict[str, tuple[JobFilter, int]] = {
-    "all": (JobFilter(), len(SEEN) * len(JobState)),
-    "active ones, from the middle": (
-        JobFilter(states=ACTIVE_STATES, before_id=500_000),
-        len(SEEN) * len(ACTIVE_STATES),
-    ),
-    "failed ones": (JobFilter(states=frozenset({JobState.FAILED})), len(SEEN)),
-    "one by its id": (JobFilter(job_id=500_000), 1),
-}
-
-
-def _list_seen(wanted: JobFilter) -> Callable[[Engine], Awaitable[Any]]:
-    async def act(engine: Engine) -> None:
-        await engine.store.limited_to(SEEN).list_page(wanted, limit=50)
-
-    return act
-
-
-CASES |= {
-    f"listing {name} for a limited token": Case(_list_seen(wanted), {"list_jobs": LISTED + 51 * pages})
-    for name, (wanted, pages) in LIMITED.items()
-}
-
-
-@reads(list_jobs=COUNTED + 3 * len(RUNNING) + LISTED)
-async def listing_running_jobs_with_a_label_that_very_many_have(engine: Engine) -> None:
-    await engine.connection.run("INSERT INTO job_labels SELECT 'team', 'a', id FROM jobs WHERE id <= 10000")
-    await engine.connection.run('UPDATE jobs SET labels = \'{"team": "a"}\' WHERE id = %s', RUNNING[-1])
-    jobs, more = await engine.store.list_page(JobFilter(labels={"team": "a"}, states=RUN), limit=50)
-    assert ([job.id for job in jobs], more) == ([RUNNING[-1]], False)
-
-
-CASES |= {f"listing jobs {name}": Case(_list(wanted), {"list_jobs": most}) for name, (wanted, most) in LISTS.items()}
 
 
 # What the heartbeat of a worker executes, on a connection of its own.

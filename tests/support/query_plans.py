@@ -46,7 +46,7 @@ def plan_of(query: str, tree: dict[str, Any]) -> Plan:
     """Read what EXPLAIN says of ``query``."""
     nodes = list(_nodes(tree))
     return Plan(
-        operation=(operations() | operations("data_store"))[query.splitlines()[0]],
+        operation=(operations() | operations("data_store") | operations("worker_events"))[query.splitlines()[0]],
         rows=round(sum(_rows(node) for _, node in nodes)),
         pages=tree["Shared Hit Blocks"] + tree["Shared Read Blocks"],
         scanned=[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ampd.admin_api.app import Gate, create_app, specification
-from ampd.admin_api.cluster_figures import ClusterFigures
+from ampd.admin_api.cluster_figures import ClusterFigures, FigureSources
 from ampd.admin_api.connections import ConnectionLimits
 from ampd.admin_api.event_streams import EventStreams
 from ampd.admin_api.server import Listening, Tls, is_loopback, serve_admin_api
@@ -13,6 +13,7 @@ __all__ = [
     "ClusterFigures",
     "ConnectionLimits",
     "EventStreams",
+    "FigureSources",
     "Gate",
     "Listening",
     "Services",

@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from prometheus_client.metrics_core import Metric
 
-from ampd.data_store import LakeFigures, TableFigures, read_lake_figures
-from ampd.datasets import EndpointCooldowns
+from ampd.data_store import LakeFigures, TableFigures
 from ampd.errors import AmpError
-from ampd.jobs import JobFigures, read_job_figures
-from ampd.metadata_db import MetadataDb
+from ampd.jobs import JobFigures
 from ampd.telemetry import cluster_metrics as told
 
 log = structlog.get_logger(__name__)
@@ -28,16 +27,23 @@ _SHARE: Final = 20
 _HASH_DIGITS: Final = 12
 
 
+@dataclass(frozen=True)
+class FigureSources:
+    """Where the figures come from; ``resting_endpoints`` counts those that nobody asks for a while."""
+
+    jobs: Callable[[], Awaitable[JobFigures]]
+    lake: Callable[[], Awaitable[LakeFigures]]
+    resting_endpoints: Callable[[], Awaitable[int]]
+
+
 class ClusterFigures:
     """What every controller tells of the cluster: see :mod:`ampd.telemetry.cluster_metrics`.
 
-    Two scrapes within ``fresh_seconds`` get the same; when reading has taken long, for longer. ``lease_seconds``: how
-    long after its last heartbeat a worker counts as live.
+    Two scrapes within ``fresh_seconds`` get the same; when reading has taken long, for longer.
     """
 
-    def __init__(self, db: MetadataDb, *, lease_seconds: float, fresh_seconds: float = FRESH_SECONDS) -> None:
-        self._db = db
-        self._lease_seconds = lease_seconds
+    def __init__(self, sources: FigureSources, *, fresh_seconds: float = FRESH_SECONDS) -> None:
+        self._sources = sources
         self._fresh_seconds = fresh_seconds
         self._reading = asyncio.Lock()
         self._fresh_until = float("-inf")
@@ -55,9 +61,9 @@ class ClusterFigures:
 
     async def _read(self, started: float) -> Sequence[Metric]:
         try:
-            jobs = await read_job_figures(self._db, lease_seconds=self._lease_seconds)
-            lake = await read_lake_figures(self._db)
-            resting = await EndpointCooldowns(self._db).count()
+            jobs = await self._sources.jobs()
+            lake = await self._sources.lake()
+            resting = await self._sources.resting_endpoints()
         except AmpError as error:
             log.warning("metrics.cluster_unknown", error_code=str(error.code), error=error.message)
             return [told.UP.one(0)]

@@ -34,6 +34,7 @@ from ampd.controller import (
     run_worker_events,
 )
 from ampd.daemons.build_info import build_info
+from ampd.daemons.figures import figures_of
 from ampd.daemons.lifecycle import (
     first_to_end,
     leave_out_of_collections,
@@ -176,6 +177,6 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         events=events,
         event_streams=EventStreams(events, most=config.worker_events.max_streams),
         access=AccessStore(db),
-        figures=ClusterFigures(db, lease_seconds=worker.lease_secs),
+        figures=ClusterFigures(figures_of(db, lease_seconds=worker.lease_secs)),
         version=build_info()["version"],
     )

@@ -12,6 +12,7 @@ import httpx
 
 from ampd.access import AccessStore
 from ampd.admin_api import ClusterFigures, EventStreams, Services
+from ampd.daemons.figures import figures_of
 from ampd.data_store import Dataset, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
@@ -60,7 +61,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         events=events,
         event_streams=EventStreams(events),
         access=AccessStore(db),
-        figures=ClusterFigures(db, lease_seconds=LEASE_SECONDS),
+        figures=ClusterFigures(figures_of(db, lease_seconds=LEASE_SECONDS)),
         version="0.0.0",
     )
 

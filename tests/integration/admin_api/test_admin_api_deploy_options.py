@@ -194,7 +194,7 @@ async def test_the_ends_of_what_may_be_asked_for_work(cluster: Cluster, retry: d
 BAD_RETRIES: Final[dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
     "fewer than none": ({"retries": -1}, ("retries", "0")),
     "more than can be counted": ({"retries": 2**31}, ("retries", "2147483647")),
-    "a fraction": ({"retries": 1.0}, ("retries", "integer")),
+    "a fraction": ({"retries": 1.5}, ("retries", "integer")),
     "a truth": ({"retries": True}, ("retries", "integer")),
     "a text": ({"retries": "1"}, ("retries", "integer")),
     "a list": ({"retry": []}, ("retry",)),

@@ -315,7 +315,7 @@ async def test_an_operator_goes_from_a_secret_to_a_replay(
     assert await ampctl("webhook replay 1 1") == "✓ Delivery 1 is sent again\n"
     await there.count(2)
     assert await ampctl("webhook replay 1 --failed-since 2026-03-04T10:00:00Z") == "✓ Sent again: 0\n"
-    assert "name either" in await ampctl("webhook replay 1", code=1)
+    assert "name either" in await ampctl("webhook replay 1", code=2)
     rotated = await ampctl("webhook rotate 1 --overlap-secs 60")
     assert re.search(r"→ Secret: whsec_\S+\n", rotated)
     assert "→ The old secret signs, too, until " in rotated

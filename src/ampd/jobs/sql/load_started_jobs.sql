@@ -2,7 +2,7 @@
 -- epochs than those before it: only they are read.
 SELECT j.id, j.kind, j.input, j.execution_number,
        (SELECT count(*) FROM job_attempts a
-        WHERE a.job_id = j.id AND a.lease_epoch > e.from_epoch AND a.started_at IS NOT NULL)::integer AS attempt
+        WHERE a.job_id = j.id AND a.lease_epoch > coalesce(e.from_epoch, 0) AND a.started_at IS NOT NULL)::integer AS attempt
 FROM jobs j
-JOIN job_executions e ON e.job_id = j.id AND e.number = j.execution_number
+LEFT JOIN job_executions e ON e.job_id = j.id AND e.number = j.execution_number
 WHERE j.id = ANY (%(job_ids)s::bigint[])
