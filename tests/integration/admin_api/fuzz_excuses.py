@@ -58,6 +58,15 @@ def history_stays(failure: Failure, case: Case, response: Response) -> bool:
     )
 
 
+def is_of_the_body(failure: Failure, case: Case, response: Response) -> bool:
+    """Excuse the 404 of an activation for what its body names: the revision in its path is there."""
+    return (
+        isinstance(failure, EnsureResourceAvailability)
+        and operation_id(case) == "activate_revision"
+        and json.loads(response.content)["error_code"] in {"DATASET_NOT_FOUND", "TABLE_NOT_IN_MANIFEST"}
+    )
+
+
 _BODIES = r"INVALID_BODY"
 _QUERIES = r"INVALID_QUERY_PARAMETERS"
 _OF_SQL = "|".join(
@@ -81,9 +90,11 @@ _TWICE = r"mean the same and are given with different values"
 EXCUSES: list[Excuse] = [
     has_no_files_yet,
     history_stays,
+    is_of_the_body,
     # What depends on what there is.
     Refusal("which kinds there are is known to the workers", "UNKNOWN_JOB_KIND", operations="create_job"),
     Refusal("each kind has a model of its own, some in other packages", "INVALID_JOB_INPUT", operations="create_job"),
+    Refusal("which providers there are", "PROVIDER_NOT_FOUND", operations="deploy_dataset|create_job"),
     Refusal("which jobs there are", "DEPENDENCY_NOT_FOUND", operations="deploy_dataset|create_job"),
     Refusal("which datasets there are", _BODIES, "^depends_on: ", "deploy_dataset|create_job"),
     Refusal("which version is the latest", "CANNOT_DELETE_LATEST_VERSION", operations="delete_version"),

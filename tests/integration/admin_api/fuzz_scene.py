@@ -51,6 +51,7 @@ class Scene:
     loud: Processes
     own_token_ids: set[int]
     manifest_hash: str
+    recurring_job_id: int
 
     @property
     def document(self) -> dict[str, Any]:
@@ -106,6 +107,7 @@ class _Maker:
         self._api: httpx.AsyncClient
         self._cluster: Cluster
         self._hash = ""
+        self._recurring = 0
 
     async def make(self) -> Scene:
         async with httpx.AsyncClient(base_url=self._quiet.admin_url, timeout=30) as api:
@@ -123,13 +125,18 @@ class _Maker:
                     self._cluster = Cluster(db, services, api, session, session._identity, self._directory)
                     await self._fill()
         ids = {int(admin["id"]), int(viewer["id"])}
-        return Scene(self._seeded, admin["token"], viewer["token"], self._quiet, self._loud, ids, self._hash)
+        return Scene(
+            self._seeded, admin["token"], viewer["token"], self._quiet, self._loud, ids, self._hash, self._recurring
+        )
 
     async def _fill(self) -> None:
         await self._providers()
         await self._lake()
         await self._jobs()
         await self._webhooks()
+        self._recurring = (
+            await self._create("compaction", {"dataset": "ethereum/mainnet"}, schedule={"every": 10**9})
+        )["id"]
 
     async def _send(self, method: str, path: str, body: Any = None) -> Any:
         answer = await self._api.request(method, path, json=body)

@@ -25,7 +25,8 @@ _TABLE: Final = {"dataset": "ethereum/mainnet@1.1.0", "table_name": "blocks"}
 _EVERY_HOUR: Final = {"every": 3_600_000}
 # What would be read for ever.
 _TRUE: Final = frozenset({"true", "1", "t", "yes", "y", "on"})
-_IDS: Final = 20
+# The last job of the scene is not among them: one that stays as it is.
+_IDS: Final = 15
 # What would take away what the others are led to.
 _ENDING: Final = "delete_dataset"
 
@@ -62,7 +63,7 @@ def _revision(body: Body, n: int) -> Body:
 _BODIES: Final[dict[str, Callable[[Body, int], Body]]] = {
     "create_job": _job,
     "deploy_dataset": _deploy,
-    "reschedule_job": lambda _body, n: _EVERY_HOUR if n % 2 else {"start_at": "2099-01-01T00:00:00Z"},
+    "reschedule_job": lambda _body, n: {"every": 3_600_000 + n},
     "preview_schedule": lambda _body, n: {"schedule": _EVERY_HOUR, "count": n % 10 + 1},
     "cancel_jobs": _bulk,
     "pause_jobs": _bulk,
@@ -119,6 +120,10 @@ class Steering:
                 known["id"] = "worker-01"
             elif case.path.startswith("/providers"):
                 known["name"] = "header"
+            elif operation == "reschedule_job":
+                known["id"] = self._scene.recurring_job_id
+            elif operation == "activate_revision":
+                known["id"] = 1  # the one of blocks, which was restored
             case.path_parameters.update({name: known[name] for name in case.path_parameters})
 
     def _keep_harmless(self, case: Case) -> None:
