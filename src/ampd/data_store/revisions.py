@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
@@ -20,7 +19,7 @@ from ampd.data_store.leftovers import Leftovers
 from ampd.data_store.tables import Dataset
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import TERMINAL_STATES
-from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.metadata_db import Connection, LimitedStore, MetadataDb, Row, sql
 from ampd.object_store import ObjectStore
 
 # File systems allow 255 bytes for a name, and an index of PostgreSQL 2,700 for a path.
@@ -74,25 +73,13 @@ class RevisionFilter:
     table_name: str | None = None
 
 
-class RevisionStore:
-    """The revisions of one lake."""
+class RevisionStore(LimitedStore):
+    """The revisions of one lake; limited, those of datasets in the namespaces."""
 
     def __init__(self, db: MetadataDb, lake: ObjectStore) -> None:
         self._db = db
         self._lake = lake
         self._leftovers = Leftovers(db, lake)
-        self._visible: tuple[str, ...] | None = None
-
-    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
-        """Return the same store for somebody who sees only the revisions of datasets in ``namespaces``: there are no
-        others.
-        """
-        limited = copy(self)
-        limited._visible = namespaces
-        return limited
-
-    def _scope(self) -> dict[str, Any]:
-        return {"visible": None if self._visible is None else list(self._visible)}
 
     async def _require_seen(self, revision_id: int) -> None:
         if self._visible is not None:

@@ -7,16 +7,15 @@ A manifest is stored once, under its hash. A dataset is linked to manifests; its
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from ampd.datasets.manifests import RawManifest, parse_manifest
 from ampd.datasets.names import DEV, LATEST, DatasetName, Reference, is_hash, parse_hash, parse_version
 from ampd.datasets.semver import SemanticVersion
 from ampd.errors import AmpError, ErrorCode
-from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.metadata_db import Connection, LimitedStore, MetadataDb, Row, sql
 from ampd.object_store import ObjectStore
 
 MAX_NAMED = 10
@@ -100,27 +99,17 @@ class ManifestSummary:
     dataset_count: int
 
 
-class DatasetStore:
-    """Datasets in the metadata database, and the text of their manifests in an object store."""
+class DatasetStore(LimitedStore):
+    """Datasets in the metadata database, and the text of their manifests in an object store. Limited, it has the
+    datasets in the namespaces, and their manifests.
+    """
 
     def __init__(self, db: MetadataDb, manifests: ObjectStore) -> None:
         self._db = db
         self._manifests = manifests
-        self._visible: tuple[str, ...] | None = None
-
-    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
-        """Return the same store for somebody who sees only datasets in ``namespaces``, and their manifests: there are
-        no others.
-        """
-        limited = copy(self)
-        limited._visible = namespaces
-        return limited
 
     def _sees(self, dataset: DatasetName) -> bool:
         return self._visible is None or dataset.namespace in self._visible
-
-    def _scope(self) -> dict[str, Any]:
-        return {"visible": None if self._visible is None else list(self._visible)}
 
     async def register_manifest(self, manifest: RawManifest) -> str:
         """Store ``manifest`` and return its hash. Doing it again changes nothing.

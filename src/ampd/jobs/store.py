@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.bulk import BulkOperation, BulkResult
@@ -19,18 +18,18 @@ from ampd.jobs.operations import Ask, Operation, Verdict, conflict, hint_at, jud
 from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, sources
 from ampd.jobs.timetable_store import same_schedule
 from ampd.jobs.transition import DEFAULT_STOP_SECONDS
-from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.metadata_db import Connection, LimitedStore, MetadataDb, Row, sql
 
 DEFAULT_LEASE_SECONDS = 5.0
 # The events of one page, unless asked for fewer.
 MOST_EVENTS = 1000
 
 
-class JobStore:
+class JobStore(LimitedStore):
     """The jobs of one metadata database.
 
     ``lease_seconds`` is the age from which a silent worker counts as dead, ``stop_seconds`` how long a stop may last
-    before it is forced.
+    before it is forced. Limited, it has the jobs of datasets in the namespaces.
     """
 
     def __init__(
@@ -45,15 +44,6 @@ class JobStore:
         self._lease_seconds = lease_seconds
         self._stop_seconds = stop_seconds
         self._notifier = notifier or Notifier(db)
-        self._visible: tuple[str, ...] | None = None
-
-    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
-        """Return the same store for somebody who sees only the jobs of datasets in ``namespaces``: there are no
-        others.
-        """
-        limited = copy(self)
-        limited._visible = namespaces
-        return limited
 
     async def deploy(self, deployment: Deployment, *, actor: str) -> Job:
         """Make the job of ``deployment`` wait to run, and return it.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -18,7 +17,7 @@ from ampd.jobs.models import Lease, Worker, worker_from_row
 from ampd.jobs.notification import PLACE, Notifier
 from ampd.jobs.states import JobState
 from ampd.jobs.store import DEFAULT_LEASE_SECONDS
-from ampd.metadata_db import MetadataDb, sql
+from ampd.metadata_db import LimitedStore, MetadataDb, sql
 
 NODE_ID_PATTERN = r"[a-zA-Z][a-zA-Z0-9_.-]*"
 _NODE_ID = re.compile(NODE_ID_PATTERN)
@@ -41,8 +40,10 @@ def validate_node_id(text: str) -> str:
     raise AmpError(ErrorCode.INVALID_WORKER_ID, f"Invalid worker ID '{text}': {reason}")
 
 
-class WorkerStore:
-    """The workers of one metadata database, as an operator sees them."""
+class WorkerStore(LimitedStore):
+    """The workers of one metadata database, as an operator sees them. Limited, it counts only jobs of datasets in the
+    namespaces.
+    """
 
     def __init__(
         self, db: MetadataDb, *, lease_seconds: float = DEFAULT_LEASE_SECONDS, notifier: Notifier | None = None
@@ -50,15 +51,6 @@ class WorkerStore:
         self._db = db
         self._lease_seconds = lease_seconds
         self._notifier = notifier or Notifier(db)
-        self._visible: tuple[str, ...] | None = None
-
-    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
-        """Return the same store for somebody who sees only the jobs of datasets in ``namespaces``: others are not
-        counted.
-        """
-        limited = copy(self)
-        limited._visible = namespaces
-        return limited
 
     async def list_all(self) -> list[Worker]:
         """Return all workers, dead ones too, the newest registration first."""
@@ -85,8 +77,7 @@ class WorkerStore:
         return await self.get(node_id)
 
     async def _list(self, node_id: str | None) -> list[Worker]:
-        visible = None if self._visible is None else list(self._visible)
-        parameters = {"node_id": node_id, "lease_seconds": self._lease_seconds, "visible": visible}
+        parameters = {"node_id": node_id, "lease_seconds": self._lease_seconds, **self._scope()}
         return [worker_from_row(row) for row in await self._db.fetch_all(sql("jobs", "list_workers"), parameters)]
 
 

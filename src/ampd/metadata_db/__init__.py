@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ampd.metadata_db.embedded import EmbeddedPostgres
+from ampd.metadata_db.limited import LimitedStore
 from ampd.metadata_db.migrate import (
     migrate,
     migrate_at_start,
@@ -17,6 +18,7 @@ from ampd.metadata_db.queries import sql
 __all__ = [
     "Connection",
     "EmbeddedPostgres",
+    "LimitedStore",
     "MetadataDb",
     "Phase",
     "Row",

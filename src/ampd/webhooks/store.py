@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.metadata_db import Connection, MetadataDb, Row, sql
+from ampd.metadata_db import Connection, LimitedStore, MetadataDb, Row, sql
 from ampd.webhook_signature import key_of, new_key, secret_of
 from ampd.webhooks.addresses import AddressRules
 from ampd.webhooks.models import (
@@ -31,24 +30,14 @@ DEFAULT_OVERLAP_SECONDS: Final = 86_400.0
 _END_OF_LOG: Final = 2**63 - 1
 
 
-class WebhookStore:
-    """The endpoints of one metadata database. A secret is returned where it is set, and never again."""
+class WebhookStore(LimitedStore):
+    """The endpoints of one metadata database. A secret is returned where it is set, and never again. Limited, it has no
+    endpoints that are told of more than the namespaces, and no messages about anything else.
+    """
 
     def __init__(self, db: MetadataDb, rules: AddressRules | None = None) -> None:
         self._db = db
         self._rules = rules or AddressRules()
-        self._visible: tuple[str, ...] | None = None
-
-    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
-        """Return the same store for somebody who sees only ``namespaces``: there are no endpoints that are told of
-        more, and no messages about anything else.
-        """
-        limited = copy(self)
-        limited._visible = namespaces
-        return limited
-
-    def _scope(self) -> dict[str, Any]:
-        return {"visible": None if self._visible is None else list(self._visible)}
 
     def _chosen(self, webhook_id: int | None = None, url: str | None = None) -> dict[str, Any]:
         return {"webhook_id": webhook_id, "url": url, **self._scope()}

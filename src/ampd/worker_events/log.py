@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 from uuid import UUID
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.metadata_db import MetadataDb, sql
+from ampd.metadata_db import LimitedStore, MetadataDb, sql
 from ampd.worker_events.models import EventFilter, LogState, WorkerEvent, event_from_row
 
 START: Final = "start"
@@ -24,23 +23,11 @@ class Page:
     read_to: int
 
 
-class WorkerEventLog:
-    """The events of one metadata database."""
+class WorkerEventLog(LimitedStore):
+    """The events of one metadata database; limited, those of datasets in the namespaces."""
 
     def __init__(self, db: MetadataDb) -> None:
         self._db = db
-        self._visible: tuple[str, ...] | None = None
-
-    def limited_to(self, namespaces: tuple[str, ...]) -> Self:
-        """Return the same log for somebody who sees only the events of datasets in ``namespaces``: there are no
-        others.
-        """
-        limited = copy(self)
-        limited._visible = namespaces
-        return limited
-
-    def _scope(self) -> dict[str, list[str] | None]:
-        return {"visible": None if self._visible is None else list(self._visible)}
 
     async def state(self) -> LogState:
         """Return what the log holds."""
