@@ -65,10 +65,10 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
     warn_of_ignored_keys(config)
     host, port = split_address(config.admin_api_addr)
     lease_seconds = config.worker.lease_secs
-    instance = f"{socket.gethostname()}:{os.getpid()}"
-    db = await open_metadata_db(config, process=f"controller {instance}")
+    process = f"controller {socket.gethostname()}:{os.getpid()}"
+    db = await open_metadata_db(config, process=process)
     # The loops have connections of their own: requests may hold all others for as long as a table is locked.
-    of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=f"controller {instance}")
+    of_loops = MetadataDb(db.url, max_connections=LOOP_CONNECTIONS, process=process)
     notifier = Notifier(of_loops)
     tracing = traced(config, "controller", f"{socket.gethostname()}:{port}")
     try:

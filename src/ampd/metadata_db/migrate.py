@@ -100,8 +100,7 @@ def migrate_at_start(url: str, *, source: str = MIGRATIONS, lease_seconds: float
     :raises AmpError: as for :func:`migrate`; METADATA_DB_IN_USE when something is left that this process needs.
     """
     done = _migrate(url, source, None, False, lease_seconds)
-    needed = {file.id for file in read_migration_files(source) if not file.is_post}.intersection(done.waiting)
-    if needed:
+    if done.waiting and {file.id for file in read_migration_files(source) if not file.is_post} & set(done.waiting):
         raise AmpError(
             ErrorCode.METADATA_DB_IN_USE,
             f"the metadata database at {redact(url)} is used by processes that are too old to work beside this one "

@@ -24,9 +24,9 @@ from ampd.telemetry import redact
 # being rescued. Our transactions never wait for anything but the database.
 # Plans are made for the values of each call: a plan for all values knows neither how many ids it gets nor which states,
 # and would pass over the partial indexes.
-SESSION_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s "
-    "-c plan_cache_mode=force_custom_plan"
+_SESSION_OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=30s -c idle_in_transaction_session_timeout=5s "
+    "-c plan_cache_mode=force_custom_plan -c lock_timeout={lock_milliseconds}"
 )
 CONNECT_TIMEOUT_SECONDS = 5
 # How long a statement waits for a lock.
@@ -54,6 +54,14 @@ AWAY = (
 BUSY = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[DictRow]
+
+
+def session_options(lock_seconds: float = LOCK_SECONDS) -> str:
+    """Return the options of a session in which a statement waits for a lock for so long."""
+    return _SESSION_OPTIONS.format(lock_milliseconds=round(1000 * lock_seconds))
+
+
+SESSION_OPTIONS = session_options()
 
 
 def unreachable(url: str, error: BaseException) -> AmpError:
@@ -121,7 +129,7 @@ class MetadataDb:
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
-                "options": f"{SESSION_OPTIONS} -c lock_timeout={round(1000 * lock_seconds)}",
+                "options": session_options(lock_seconds),
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": f"ampd {ampd.__version__} {process}".rstrip(),
                 **TCP_OPTIONS,
