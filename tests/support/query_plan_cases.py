@@ -413,5 +413,6 @@ NOT_GUARDED |= {"newest_jobs_of_namespaces"}
 NOT_GUARDED |= {"newest_jobs_with_label", "newest_jobs_with_rare_label"}
 # What counts jobs by any filter may read all of them.
 NOT_GUARDED |= {"job_statistics"}
-# What metrics tell of all jobs reads all of them, seldom: ampd.admin_api.cluster_figures.
+NOT_GUARDED |= {"waits_for_time", "waits_for_worker"}
+# What metrics tell of jobs reads all that wait, seldom: ampd.admin_api.cluster_figures.
 NOT_GUARDED |= {"job_figures"}

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ampd.jobs.states import JobState
-from ampd.metadata_db import MetadataDb, sql
+from ampd.jobs.waiting import with_waiting
+from ampd.metadata_db import MetadataDb
 
 WORKER_STATUSES = ("live", "draining", "dead")
 
@@ -42,7 +43,7 @@ async def read_job_figures(db: MetadataDb, *, lease_seconds: float) -> JobFigure
 
     :raises AmpError: METADATA_DB_UNREACHABLE.
     """
-    row = await db.fetch_one(sql("jobs", "job_figures"), {"lease_seconds": lease_seconds})
+    row = await db.fetch_one(with_waiting("job_figures"), {"lease_seconds": lease_seconds})
     assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
     return JobFigures(
         states={state: row["states"].get(state, 0) for state in JobState},

@@ -18,6 +18,7 @@ from ampd.jobs.operations import Ask, Operation, Verdict, conflict, hint_at, jud
 from ampd.jobs.states import TERMINAL_STATES, JobState, Transition, sources
 from ampd.jobs.timetable_store import same_schedule
 from ampd.jobs.transition import DEFAULT_STOP_SECONDS
+from ampd.jobs.waiting import with_waiting
 from ampd.metadata_db import Connection, LimitedStore, MetadataDb, Row, sql
 
 DEFAULT_LEASE_SECONDS = 5.0
@@ -135,7 +136,7 @@ class JobStore(LimitedStore):
 
     async def _list(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> list[Job]:
         wanted = self._seen(wanted)
-        query = sql("jobs", "list_jobs").replace("{chosen}", wanted.rows())
+        query = with_waiting("list_jobs").replace("{chosen}", wanted.rows())
         parameters = wanted.parameters() | {
             "limit": limit,
             "offset": offset,

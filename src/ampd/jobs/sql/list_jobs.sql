@@ -12,23 +12,8 @@ SELECT j.id, j.kind, j.state, j.input, j.labels, j.worker_selector, j.worker_id,
     CASE
         WHEN j.state <> 'SCHEDULED' THEN NULL
         WHEN NOT j.dependencies_met AND dependency.failed THEN 'failed_dependency'
-        WHEN NOT j.dependencies_met THEN 'dependency'
-        WHEN j.rests THEN 'run_at'
-        WHEN j.run_at > now() AND j.retry_count > 0 THEN 'retry'
-        WHEN j.run_at > now() THEN 'run_at'
-        WHEN j.worker_id IS NOT NULL THEN 'start'
-        WHEN NOT EXISTS (
-            SELECT FROM live
-            WHERE j.worker_selector IS NULL OR live.node_id = j.worker_selector
-               OR (right(j.worker_selector, 1) = '*' AND starts_with(live.node_id, left(j.worker_selector, -1)))
-        ) THEN 'worker'
-        WHEN NOT EXISTS (
-            SELECT FROM live
-            WHERE (j.worker_selector IS NULL OR live.node_id = j.worker_selector
-                   OR (right(j.worker_selector, 1) = '*' AND starts_with(live.node_id, left(j.worker_selector, -1))))
-              AND (live.kinds IS NULL OR live.kinds ? j.kind)
-        ) THEN 'handler'
-        ELSE 'slot'
+        {waits_for_time}
+        {waits_for_worker}
     END AS waiting_for
 FROM ({chosen}) j
 CROSS JOIN LATERAL (
