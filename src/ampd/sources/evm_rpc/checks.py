@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from ampd.chain.hex_columns import decode_data, decode_uint64
 from ampd.chain.tables import TABLES
 from ampd.errors import AmpError, ErrorCode
-from ampd.sources.evm_rpc.rows import RECEIPT_NUMBERS, TRANSACTION_NUMBERS, Indices, Rows
+from ampd.sources.arrays import Indices, first_true, positions_within
+from ampd.sources.evm_rpc.rows import RECEIPT_NUMBERS, TRANSACTION_NUMBERS, Rows
 
 Numbers = Sequence[int]
 
@@ -29,11 +30,6 @@ _MOST_TOPICS = 4
 
 def _refuse(code: ErrorCode, number: int, what: str) -> NoReturn:
     raise AmpError(code, f"block {number}: {what}", recoverable=True, context={"block": number})
-
-
-def _first(bad: npt.NDArray[np.bool_]) -> int | None:
-    """Return the first position where ``bad`` holds."""
-    return int(np.argmax(bad)) if bad.any() else None
 
 
 def _differs(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
@@ -72,7 +68,7 @@ def check_answer_ids(ids: pa.ChunkedArray, numbers: Numbers) -> None:
 
 def check_all_present(headers: pa.StructArray, numbers: Numbers) -> None:
     """Refuse ``null`` where a block should be."""
-    position = _first(headers.is_null().to_numpy(zero_copy_only=False))
+    position = first_true(headers.is_null().to_numpy(zero_copy_only=False))
     if position is not None:
         _refuse(
             ErrorCode.BLOCK_NOT_AVAILABLE,
@@ -83,7 +79,7 @@ def check_all_present(headers: pa.StructArray, numbers: Numbers) -> None:
 
 def check_receipts_present(lists: pa.ListArray, numbers: Numbers) -> None:
     """Refuse ``null`` where a list of receipts should be."""
-    position = _first(lists.is_null().to_numpy(zero_copy_only=False))
+    position = first_true(lists.is_null().to_numpy(zero_copy_only=False))
     if position is not None:
         _refuse(
             ErrorCode.RECEIPTS_NOT_AVAILABLE,
@@ -100,7 +96,7 @@ def refuse_error(error: object, number: int) -> NoReturn:
 
 def check_no_nulls(column: pa.Array, name: str, numbers: Numbers, block_of_row: Indices | None = None) -> None:
     """Refuse a block that leaves out the key ``name``, or of which a row does."""
-    row = _first(column.is_null().to_numpy(zero_copy_only=False))
+    row = first_true(column.is_null().to_numpy(zero_copy_only=False))
     if row is not None:
         position = row if block_of_row is None else int(block_of_row[row])
         _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[position], f"the node's answer has no {name!r}")
@@ -113,7 +109,7 @@ def check_headers(headers: pa.StructArray, numbers: Numbers) -> None:
     check_block_numbers(decode_uint64(headers.field("number")), numbers)
     check_links(decode_data(headers.field("hash"), 32), decode_data(headers.field("parentHash"), 32), numbers)
     times = decode_uint64(headers.field("timestamp")).to_numpy()
-    position = _first(times > _LAST_TIMESTAMP)
+    position = first_true(times > _LAST_TIMESTAMP)
     if position is not None:
         _refuse(
             ErrorCode.NODE_ANSWER_MALFORMED,
@@ -124,13 +120,13 @@ def check_headers(headers: pa.StructArray, numbers: Numbers) -> None:
 
 def refuse_null_elements(values: pa.Array, owners: Indices, name: str, numbers: Numbers) -> NoReturn:
     """Say which block's list ``name`` holds a null."""
-    position = _first(values.is_null().to_numpy(zero_copy_only=False)) or 0
+    position = first_true(values.is_null().to_numpy(zero_copy_only=False)) or 0
     _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(owners[position])], f"its list of {name} holds a null")
 
 
 def check_block_numbers(answered: pa.UInt64Array, numbers: Numbers) -> None:
     """Refuse another block than the one that was asked for."""
-    position = _first(_differs(answered, pa.array(numbers, pa.uint64())))
+    position = first_true(_differs(answered, pa.array(numbers, pa.uint64())))
     if position is not None:
         _refuse(
             ErrorCode.BLOCK_NUMBER_MISMATCH,
@@ -141,7 +137,7 @@ def check_block_numbers(answered: pa.UInt64Array, numbers: Numbers) -> None:
 
 def check_links(hashes: pa.Array, parent_hashes: pa.Array, numbers: Numbers) -> None:
     """Refuse consecutive blocks of which one does not name the other as its parent: two forks were mixed."""
-    broken = _first(_differs(parent_hashes.slice(1), hashes.slice(0, len(hashes) - 1)))
+    broken = first_true(_differs(parent_hashes.slice(1), hashes.slice(0, len(hashes) - 1)))
     if broken is not None:
         _refuse(
             ErrorCode.PARENT_HASH_MISMATCH,
@@ -151,19 +147,12 @@ def check_links(hashes: pa.Array, parent_hashes: pa.Array, numbers: Numbers) -> 
         )
 
 
-def _positions_within(groups: Indices) -> Indices:
-    """Return each element's position within its group; the groups ascend."""
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(0, np.int64)
-    lengths = np.diff(np.r_[starts, len(groups)])
-    return np.arange(len(groups)) - np.repeat(starts, lengths)
-
-
 def check_transactions(headers: pa.StructArray, transactions: Rows, numbers: Numbers) -> None:
     """Refuse transactions that are out of order or of another block, or whose lists are broken."""
     check_nested(transactions, numbers)
     transactions.decode_uint64s(*TRANSACTION_NUMBERS)
-    order = pa.array(_positions_within(transactions.block), pa.uint64())
-    position = _first(_differs(transactions.uint64("transactionIndex"), order))
+    order = pa.array(positions_within(transactions.block), pa.uint64())
+    position = first_true(_differs(transactions.uint64("transactionIndex"), order))
     if position is not None:
         _refuse(
             ErrorCode.TRANSACTION_ORDER_MISMATCH,
@@ -171,7 +160,7 @@ def check_transactions(headers: pa.StructArray, transactions: Rows, numbers: Num
             f"the transaction at place {order[position]} says its index is "
             f"{transactions.field('transactionIndex')[position]}",
         )
-    position = _first(_names_other_block(transactions, headers))
+    position = first_true(_names_other_block(transactions, headers))
     if position is not None:
         _refuse(
             ErrorCode.TRANSACTION_ORDER_MISMATCH,
@@ -184,14 +173,14 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
     """Refuse receipts that are too few, too many, of another block, or not in the order of the transactions."""
     wanted = np.bincount(transactions.block, minlength=len(numbers))
     given = np.bincount(receipts.block, minlength=len(numbers))
-    position = _first(wanted != given)
+    position = first_true(wanted != given)
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_COUNT_MISMATCH,
             numbers[position],
             f"it has {wanted[position]} transactions, the node sent {given[position]} receipts",
         )
-    position = _first(_names_other_block(receipts, headers))
+    position = first_true(_names_other_block(receipts, headers))
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_BLOCK_MISMATCH,
@@ -201,7 +190,7 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
         )
     receipts.decode_uint64s(*RECEIPT_NUMBERS)
     _check_receipt_order(transactions, receipts, numbers)
-    position = _first(pc.greater(receipts.uint64("status"), 1).fill_null(False).to_numpy(False))
+    position = first_true(pc.greater(receipts.uint64("status"), 1).fill_null(False).to_numpy(False))
     if position is not None:
         _refuse(
             ErrorCode.NODE_ANSWER_MALFORMED,
@@ -211,12 +200,12 @@ def check_receipts(headers: pa.StructArray, transactions: Rows, receipts: Rows, 
 
 
 def _check_receipt_order(transactions: Rows, receipts: Rows, numbers: Numbers) -> None:
-    order = pa.array(_positions_within(receipts.block), pa.uint64())
+    order = pa.array(positions_within(receipts.block), pa.uint64())
     if _is_same_text(receipts.field("transactionHash"), transactions.field("hash")):
         receipts.know("transactionHash", transactions.hashes("hash"))
     wrong_hash = _differs(receipts.hashes("transactionHash"), transactions.hashes("hash"))
     wrong_index = _differs(receipts.uint64("transactionIndex"), order)
-    position = _first(wrong_hash | wrong_index)
+    position = first_true(wrong_hash | wrong_index)
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_ORDER_MISMATCH,
@@ -232,7 +221,7 @@ def check_logs(headers: pa.StructArray, receipts: Rows, logs: Rows, log_receipt:
     """
     _check_topics(logs, numbers)
     removed = logs.field("removed").fill_null(False).to_numpy(zero_copy_only=False)
-    position = _first(removed)
+    position = first_true(removed)
     if position is not None:
         _refuse(
             ErrorCode.LOG_REMOVED,
@@ -247,7 +236,7 @@ def check_logs(headers: pa.StructArray, receipts: Rows, logs: Rows, log_receipt:
             logs.know(name, of_receipt)
     wrong_place |= _differs(logs.hashes("transactionHash"), receipts.hashes("transactionHash").take(owners))
     wrong_place |= _differs(logs.uint64("transactionIndex"), receipts.uint64("transactionIndex").take(owners))
-    position = _first(wrong_place)
+    position = first_true(wrong_place)
     if position is not None:
         _refuse(
             ErrorCode.RECEIPT_BLOCK_MISMATCH,
@@ -263,7 +252,7 @@ def _check_topics(logs: Rows, numbers: Numbers) -> None:
     values = topics.flatten()
     if values.null_count:
         refuse_null_elements(values, logs.block[pc.list_parent_indices(topics).to_numpy()], "topics", numbers)
-    position = _first(pc.list_value_length(topics).to_numpy() > _MOST_TOPICS)
+    position = first_true(pc.list_value_length(topics).to_numpy() > _MOST_TOPICS)
     if position is not None:
         _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(logs.block[position])], "a log has more than four topics")
 
@@ -292,8 +281,8 @@ def check_nested(transactions: Rows, numbers: Numbers) -> None:
 
 
 def _check_log_indexes(logs: Rows, numbers: Numbers) -> None:
-    order = pa.array(_positions_within(logs.block), pa.uint64())
-    position = _first(_differs(logs.uint64("logIndex"), order))
+    order = pa.array(positions_within(logs.block), pa.uint64())
+    position = first_true(_differs(logs.uint64("logIndex"), order))
     if position is not None:
         _refuse(
             ErrorCode.LOG_INDEX_MISMATCH,
@@ -310,7 +299,7 @@ def check_required_columns(tables: dict[str, pa.Table]) -> None:
             column = table.column(field.name)
             if field.nullable or not column.null_count:
                 continue
-            position = _first(column.is_null().to_numpy())
+            position = first_true(column.is_null().to_numpy())
             _refuse(
                 ErrorCode.NODE_ANSWER_MALFORMED,
                 table.column("_block_num")[position].as_py(),

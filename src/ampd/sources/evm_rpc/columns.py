@@ -23,7 +23,8 @@ from ampd.chain.hex_columns import (
     decode_wei,
 )
 from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TABLES, TIMESTAMP, WEI
-from ampd.sources.evm_rpc.rows import Indices, Rows
+from ampd.sources.arrays import Indices, or_zeros, spread_topics
+from ampd.sources.evm_rpc.rows import Rows
 
 Columns = dict[str, pa.Array]
 
@@ -82,13 +83,6 @@ def _amount(name: str, column: pa.StringArray) -> Columns:
     return {name: amount, f"{name}_raw": raw}
 
 
-def _or_zeros(column: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
-    """Return ``column`` with zero bytes for null."""
-    if not column.null_count:
-        return column
-    return column.fill_null(bytes(column.type.byte_width))
-
-
 # The header's hashes and numbers by their columns. Decoded together: a batch has few headers.
 _HEADER_HASHES = {
     "parent_hash": "parentHash",
@@ -124,7 +118,7 @@ def _blocks(context: Context) -> Columns:
         **_amount("difficulty", header("difficulty")),
         **_amount("total_difficulty", header("totalDifficulty")),
         "extra_data": decode_bytes(header("extraData")),
-        "mix_hash": _or_zeros(hashes["mix_hash"]),
+        "mix_hash": or_zeros(hashes["mix_hash"]),
         "nonce": pa.array([int.from_bytes(value, "big") for value in nonce.to_pylist()], pa.uint64()),
         **_amount("base_fee_per_gas", header("baseFeePerGas")),
         "extra": _block_extra(context.headers),
@@ -243,8 +237,8 @@ def _signature(v: npt.NDArray[np.uint64], y_parity: pa.UInt64Array, r: pa.String
     from_v = pa.array(after_eip155 | (v == 28) | (v == 1))
     parity = pc.coalesce(pc.equal(y_parity, 1), from_v)
     return {
-        "r": _or_zeros(decode_quantity_data(r, 32)),
-        "s": _or_zeros(decode_quantity_data(s, 32)),
+        "r": or_zeros(decode_quantity_data(r, 32)),
+        "s": or_zeros(decode_quantity_data(s, 32)),
         "v_parity": parity,
     }
 
@@ -330,15 +324,8 @@ def _logs(context: Context) -> Columns:
 
 
 def _topics(lists: pa.ListArray) -> Columns:
-    """Spread up to four topics over their columns."""
-    lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
-    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     topics = decode_data(lists.flatten(), 32)
-    columns = {}
-    for place in range(4):
-        indices = pa.array(starts + place, mask=lengths <= place)
-        columns[f"topic{place}"] = topics.take(indices) if len(topics) else pa.nulls(len(lists), pa.binary(32))
-    return columns
+    return spread_topics(topics, pc.list_value_length(lists).fill_null(0).to_numpy())
 
 
 def _withdrawals(context: Context) -> Columns:

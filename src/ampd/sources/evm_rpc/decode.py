@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from ampd.chain.hex_columns import MalformedHexError
 from ampd.errors import AmpError, ErrorCode
+from ampd.sources.arrays import Indices
 from ampd.sources.blocks import BlockBatch
 from ampd.sources.evm_rpc import checks, columns, extras
 from ampd.sources.evm_rpc.answers import (
@@ -25,7 +26,7 @@ from ampd.sources.evm_rpc.answers import (
     UnknownKeysError,
     read_answers,
 )
-from ampd.sources.evm_rpc.rows import Indices, Rows
+from ampd.sources.evm_rpc.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ampd.chain.hex_columns import decode_data, decode_uint64, decode_uint64s
-
-Indices = npt.NDArray[np.int64]
+from ampd.sources.arrays import Indices
 
 # What is decoded together (:meth:`Rows.decode_uint64s`).
 TRANSACTION_NUMBERS = ("transactionIndex", "type", "nonce", "gas", "v", "yParity", "chainId")

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ampd.chain.tables import FIREHOSE_TABLES
 from ampd.errors import AmpError, ErrorCode
+from ampd.sources.arrays import Indices, first_true, positions_within
 from ampd.sources.firehose import byte_values
 from ampd.sources.firehose.columns import Context
 
-Indices = npt.NDArray[np.int64]
 Numbers = Sequence[int]
 
 _MOST_TOPICS = 4
@@ -32,14 +31,13 @@ def _refuse(code: ErrorCode, number: int, what: str, *, recoverable: bool = True
     raise AmpError(code, f"block {number}: {what}", recoverable=recoverable, context={"block": number})
 
 
-def _first(bad: npt.NDArray[np.bool_]) -> int | None:
-    return int(np.argmax(bad)) if bad.any() else None
-
-
-def _positions_within(groups: Indices) -> Indices:
-    """Return each element's position within its group; the groups ascend."""
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(0, np.int64)
-    return np.arange(len(groups)) - np.repeat(starts, np.diff(np.r_[starts, len(groups)]))
+def _first_misnumbered(index: pa.UInt32Array, block: Indices) -> tuple[int | None, int]:
+    """Return the position of the first element that is not numbered 0, 1, 2, … through its block, and the number that
+    it should have; None: all are.
+    """
+    order = positions_within(block)
+    position = first_true(np.asarray(index.to_numpy()) != order)
+    return position, -1 if position is None else int(order[position])
 
 
 def check_headers(blocks: pa.RecordBatch, header: pa.StructArray, numbers: Numbers) -> None:
@@ -69,16 +67,15 @@ def check_links(blocks: pa.Table, numbers: Numbers) -> None:
 
 def check_order(index: pa.UInt32Array, block: Indices, numbers: Numbers) -> None:
     """Refuse transactions that are not numbered 0, 1, 2, … through their block."""
-    order = _positions_within(block)
-    position = _first(np.asarray(index.to_numpy()) != order)
+    position, place = _first_misnumbered(index, block)
     if position is not None:
-        what = f"the transaction at place {order[position]} says its index is {index[position]}"
+        what = f"the transaction at place {place} says its index is {index[position]}"
         _refuse(ErrorCode.TRANSACTION_ORDER_MISMATCH, numbers[int(block[position])], what)
 
 
 def check_receipts(receipts: pa.StructArray, block: Indices, numbers: Numbers) -> None:
     """Refuse transactions without a receipt."""
-    position = _first(~np.asarray(receipts.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_))
+    position = first_true(~np.asarray(receipts.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_))
     if position is not None:
         number = numbers[int(block[position])]
         _refuse(ErrorCode.RECEIPTS_NOT_AVAILABLE, number, "the server sent a transaction without its receipt")
@@ -86,16 +83,15 @@ def check_receipts(receipts: pa.StructArray, block: Indices, numbers: Numbers) -
 
 def check_log_indexes(index: pa.UInt32Array, block: Indices, numbers: Numbers) -> None:
     """Refuse logs that are not numbered 0, 1, 2, … through their block."""
-    order = _positions_within(block)
-    position = _first(np.asarray(index.to_numpy()) != order)
+    position, place = _first_misnumbered(index, block)
     if position is not None:
-        what = f"the log at place {order[position]} has log index {index[position]}: logs are missing or misnumbered"
+        what = f"the log at place {place} has log index {index[position]}: logs are missing or misnumbered"
         _refuse(ErrorCode.LOG_INDEX_MISMATCH, numbers[int(block[position])], what)
 
 
 def check_topics(topics: pa.ListArray, block: Indices, numbers: Numbers) -> None:
     """Refuse logs with more topics than there can be."""
-    position = _first(np.asarray(pc.list_value_length(topics).to_numpy()) > _MOST_TOPICS)
+    position = first_true(np.asarray(pc.list_value_length(topics).to_numpy()) > _MOST_TOPICS)
     if position is not None:
         _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(block[position])], "a log has more than four topics")
 
@@ -107,7 +103,7 @@ def check_signers(context: Context, numbers: Numbers) -> None:
     legacy = np.asarray(transactions.field("type").to_numpy()) == 0
     named = legacy & (v >= _FIRST_EIP155_V)
     chain = (v - np.uint64(_FIRST_EIP155_V)) // np.uint64(2)
-    position = _first(named & (chain != np.uint64(context.chain_id)))
+    position = first_true(named & (chain != np.uint64(context.chain_id)))
     if position is not None:
         what = (
             f"transaction {transactions.field('index')[position]} was signed for chain {chain[position]}, and not for "
@@ -116,7 +112,7 @@ def check_signers(context: Context, numbers: Numbers) -> None:
         _refuse(ErrorCode.NETWORK_MISMATCH, numbers[int(transactions.block[position])], what, recoverable=False)
     told = np.isin(np.asarray(transactions.field("status").to_numpy()), _KNOWN_STATUSES)
     before_byzantium = pc.greater(pc.binary_length(context.receipts.field("state_root")), 0)
-    position = _first(~(told | np.asarray(before_byzantium.to_numpy(zero_copy_only=False))))
+    position = first_true(~(told | np.asarray(before_byzantium.to_numpy(zero_copy_only=False))))
     if position is not None:
         what = f"the status of transaction {transactions.field('index')[position]} is not known"
         _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(transactions.block[position])], what)
@@ -129,7 +125,7 @@ def check_required_columns(tables: dict[str, pa.Table]) -> None:
             column = table.column(field.name)
             if field.nullable or not column.null_count:
                 continue
-            position = _first(column.is_null().to_numpy())
+            position = first_true(column.is_null().to_numpy())
             number = table.column("_block_num")[position].as_py()
             what = f"the server leaves out what column {name}.{field.name} needs"
             _refuse(ErrorCode.NODE_ANSWER_MALFORMED, number, what)

@@ -19,11 +19,11 @@ from ampd.chain.hex_columns import decimal_text
 from ampd.chain.keccak import keccak256
 from ampd.chain.rlp import rlp_bytes, rlp_integer, rlp_list
 from ampd.chain.tables import ACCESS_LIST, AUTHORIZATION_LIST, TIMESTAMP, TRANSACTIONS
+from ampd.sources.arrays import Indices, or_zeros, spread_topics
 from ampd.sources.firehose import byte_values
 from ampd.sources.firehose.extras import block_extra, transaction_extra
 
 Columns = dict[str, pa.Array]
-Indices = npt.NDArray[np.int64]
 
 _FIRST_EIP155_V = 35
 _CREATE = 5  # of a call
@@ -111,10 +111,6 @@ def _amount_or_null(name: str, column: pa.StructArray) -> Columns:
     return {name: amount, f"{name}_raw": raw}
 
 
-def _or_zeros(column: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
-    return column.fill_null(bytes(column.type.byte_width)) if column.null_count else column
-
-
 def _only(rows: npt.NDArray[np.bool_], column: pa.Array) -> pa.Array:
     """Return ``column`` with null where ``rows`` is false."""
     if rows.all():
@@ -144,7 +140,7 @@ def blocks(context: Context) -> Columns:
         "gas_limit": header("gas_limit"),
         "gas_used": header("gas_used"),
         "extra_data": header("extra_data"),
-        "mix_hash": _or_zeros(hashes("mix_hash")),
+        "mix_hash": or_zeros(hashes("mix_hash")),
         "nonce": header("nonce"),
         **_amount_or_null("base_fee_per_gas", header("base_fee_per_gas")),
         "withdrawals_root": hashes("withdrawals_root"),
@@ -301,15 +297,8 @@ def logs(context: Context) -> Columns:
 
 
 def _topics(lists: pa.ListArray) -> Columns:
-    """Spread up to four topics over their columns."""
-    lengths = np.asarray(pc.list_value_length(lists).to_numpy())
-    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     topics = byte_values.data(lists.flatten(), 32)
-    columns = {}
-    for place in range(4):
-        indices = pa.array(starts + place, mask=lengths <= place)
-        columns[f"topic{place}"] = topics.take(indices) if len(topics) else pa.nulls(len(lists), pa.binary(32))
-    return columns
+    return spread_topics(topics, np.asarray(pc.list_value_length(lists).to_numpy()))
 
 
 def withdrawals(context: Context) -> Columns:
