@@ -7,7 +7,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
@@ -89,16 +89,25 @@ def checked_database_url(text: str) -> str:
     return text
 
 
+def _plain_url(text: str, *, wanted: str, keys: str) -> SplitResult:
+    """Return the parts of a URL that holds no secret.
+
+    :raises ValueError: what is ``wanted``, or that ``keys`` have another place.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"must be {wanted}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"must hold no keys and no parameters; {keys}")
+    return parts
+
+
 def checked_endpoint(text: str) -> str:
     """Return the value when it is what its name says.
 
     :raises ValueError: with what is expected.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL like https://s3.example.com")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must hold no keys and no parameters; keys come from the environment or a profile")
+    _plain_url(text, wanted="a URL like https://s3.example.com", keys="keys come from the environment or a profile")
     return text.rstrip("/")
 
 
@@ -127,11 +136,8 @@ def checked_trace_url(text: str) -> str:
 
     :raises ValueError: with what is expected.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be the URL of an OTLP/HTTP collector such as http://127.0.0.1:4318/v1/traces")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must hold no keys and no parameters; headers come from OTEL_EXPORTER_OTLP_HEADERS")
+    wanted = "the URL of an OTLP/HTTP collector such as http://127.0.0.1:4318/v1/traces"
+    parts = _plain_url(text, wanted=wanted, keys="headers come from OTEL_EXPORTER_OTLP_HEADERS")
     return f"{text.rstrip('/')}/v1/traces" if parts.path in {"", "/"} else text
 
 

@@ -17,6 +17,20 @@ from ampd.errors import AmpError, ErrorCode
 
 log = structlog.get_logger(__name__)
 
+# What can be wrong with SQL of derived tables.
+SQL_REFUSALS: Final = (
+    ErrorCode.EMPTY_TABLES_AND_FUNCTIONS,
+    ErrorCode.INVALID_TABLE_NAME,
+    ErrorCode.INVALID_TABLE_SQL,
+    ErrorCode.NO_TABLE_REFERENCES,
+    ErrorCode.CATALOG_QUALIFIED_TABLE,
+    ErrorCode.TABLE_REFERENCE_RESOLUTION,
+    ErrorCode.SELF_REFERENCING_TABLE,
+    ErrorCode.SELF_REF_TABLE_NOT_FOUND,
+    ErrorCode.CYCLIC_DEPENDENCY,
+    ErrorCode.INVALID_PLAN,
+    ErrorCode.NON_INCREMENTAL_QUERY,
+)
 _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
     400: (
         ErrorCode.INVALID_PATH,
@@ -46,17 +60,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         ErrorCode.INVALID_PATH_PARAMETERS,
         ErrorCode.INVALID_FILE_ID,
         ErrorCode.CANNOT_DELETE_LATEST_VERSION,
-        ErrorCode.EMPTY_TABLES_AND_FUNCTIONS,
-        ErrorCode.INVALID_TABLE_NAME,
-        ErrorCode.INVALID_TABLE_SQL,
-        ErrorCode.NO_TABLE_REFERENCES,
-        ErrorCode.CATALOG_QUALIFIED_TABLE,
-        ErrorCode.TABLE_REFERENCE_RESOLUTION,
-        ErrorCode.SELF_REFERENCING_TABLE,
-        ErrorCode.SELF_REF_TABLE_NOT_FOUND,
-        ErrorCode.CYCLIC_DEPENDENCY,
-        ErrorCode.INVALID_PLAN,
-        ErrorCode.NON_INCREMENTAL_QUERY,
+        *SQL_REFUSALS,
     ),
     401: (ErrorCode.UNAUTHORIZED,),
     403: (ErrorCode.FORBIDDEN, ErrorCode.CROSS_ORIGIN_REFUSED),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from ampd.firehose_wire import BLOCK_METHOD, BLOCKS_METHOD, ETHEREUM_BLOCK, INFO
 from ampd.firehose_wire import firehose_pb2 as pb
 from ampd.replay_node.dbin import FirehoseBlock, read_firehose_blocks
 from ampd.replay_node.firehose_chain import FirehoseChain, recorded_chain, repeated_chain
+from ampd.replay_node.until_signal import serve_until_signal
 
 _MESSAGE_BYTES = 100 * 1024 * 1024
 _BLOCKS_UNTIL_FINAL = 64
@@ -297,18 +296,8 @@ def run_replay_firehose(
     recorded = read_firehose_blocks(blocks)
     chain = recorded_chain(recorded) if length is None else repeated_chain(recorded, length=length)
     server = ReplayFirehose(chain, host=host, port=port, gzip=gzip, latency_seconds=latency_seconds)
-    asyncio.run(_serve_until_signal(server))
 
+    def listening() -> str:
+        return f"replay firehose listening on {server.url} (blocks {chain.first_block} to {chain.last_block})"
 
-async def _serve_until_signal(server: ReplayFirehose) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with server:
-        chain = server.chain
-        sys.stdout.write(
-            f"replay firehose listening on {server.url} (blocks {chain.first_block} to {chain.last_block})\n"
-        )
-        sys.stdout.flush()
-        await stop.wait()
+    asyncio.run(serve_until_signal(server, listening))

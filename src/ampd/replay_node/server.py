@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip as gzip_codec
-import signal
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +17,7 @@ from ampd.replay_node.faults import BatchFaultChooser, DropConnection, FaultChoo
 from ampd.replay_node.methods import ChainMethods
 from ampd.replay_node.rpc import RpcEndpoint
 from ampd.replay_node.streams import serve_stream, serve_websocket
+from ampd.replay_node.until_signal import serve_until_signal
 from ampd.tasks import cancel_all
 
 MAX_REQUEST_BYTES = 5 * 1024 * 1024  # as geth has it
@@ -178,22 +177,12 @@ def run_replay_node(
     """
     chain = load_recorded_chain(blocks, length=length, chain_id=chain_id)
     node = ReplayNode(chain, host=host, port=port, gzip=gzip, latency_seconds=latency_seconds)
-    asyncio.run(_serve_until_signal(node))
 
+    def listening() -> str:
+        blocks = f"blocks {chain.first_block} to {chain.last_block}"
+        return f"replay node listening on {node.url} (chain id {chain.chain_id}, {blocks})"
 
-async def _serve_until_signal(node: ReplayNode) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with node:
-        chain = node.chain
-        sys.stdout.write(
-            f"replay node listening on {node.url} "
-            f"(chain id {chain.chain_id}, blocks {chain.first_block} to {chain.last_block})\n"
-        )
-        sys.stdout.flush()
-        await stop.wait()
+    asyncio.run(serve_until_signal(node, listening))
 
 
 async def _drop_connection(request: web.Request, body: bytes, fault: DropConnection) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from ampd.admin_api.errors import RequestRefusedError, error_responses
+from ampd.admin_api.errors import SQL_REFUSALS, RequestRefusedError, error_responses
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.schema_models import SchemaRequest, SchemasBody, schemas_body
 from ampd.admin_api.services import Services, ServicesParameter
@@ -25,17 +25,7 @@ _NOT_FOUND = 404
     dependencies=[VIEWER],
     responses=error_responses(
         ErrorCode.INVALID_PAYLOAD_FORMAT,
-        ErrorCode.EMPTY_TABLES_AND_FUNCTIONS,
-        ErrorCode.INVALID_TABLE_NAME,
-        ErrorCode.INVALID_TABLE_SQL,
-        ErrorCode.NO_TABLE_REFERENCES,
-        ErrorCode.CATALOG_QUALIFIED_TABLE,
-        ErrorCode.TABLE_REFERENCE_RESOLUTION,
-        ErrorCode.SELF_REFERENCING_TABLE,
-        ErrorCode.SELF_REF_TABLE_NOT_FOUND,
-        ErrorCode.CYCLIC_DEPENDENCY,
-        ErrorCode.INVALID_PLAN,
-        ErrorCode.NON_INCREMENTAL_QUERY,
+        *SQL_REFUSALS,
         ErrorCode.INVALID_MANIFEST,
         ErrorCode.MANIFEST_NOT_FOUND,
         ErrorCode.REQUEST_TOO_LARGE,
