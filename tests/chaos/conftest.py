@@ -8,23 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from ampd.metadata_db import EmbeddedPostgres
 from support.daemons import Cluster
-from support.databases import fresh_database
-
-
-@pytest.fixture(scope="module")
-def shared_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
 def cluster(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_database_url: str
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, module_database_url: str
 ) -> Iterator[Cluster]:
     """A controller, for as long as the module's tests run."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), shared_database_url, settings=request.module.SETTINGS)
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), module_database_url, settings=request.module.SETTINGS)
     try:
         cluster.start_controller()
         yield cluster

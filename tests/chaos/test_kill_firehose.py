@@ -67,7 +67,7 @@ def extract(cluster: Cluster, kind: str, url: str, name: str, end: int, **option
 
 
 def test_the_same_blocks_through_both_sources_are_the_same_rows(
-    cluster: Cluster, shared_database_url: str, tmp_path: Path
+    cluster: Cluster, module_database_url: str, tmp_path: Path
 ) -> None:
     worker = cluster.start_worker("both")
     with replay_node(tmp_path) as (rpc, _), replay_firehose(tmp_path, "--gzip") as (firehose, _):
@@ -77,7 +77,7 @@ def test_the_same_blocks_through_both_sources_are_the_same_rows(
     verified = cluster.ampctl("verify", "chaos/firehose@1.0.0", "--json")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert worker.end() == 0
-    by_rpc, by_firehose = (lake_of(cluster, shared_database_url, f"chaos/{name}") for name in ("rpc", "firehose"))
+    by_rpc, by_firehose = (lake_of(cluster, module_database_url, f"chaos/{name}") for name in ("rpc", "firehose"))
     for name in TABLES:
         assert by_firehose.table(name).equals(by_rpc.table(name)), name
     assert by_firehose.table("transactions").num_rows == 1010
@@ -135,9 +135,9 @@ def kill(process: Process) -> None:
 
 
 def test_workers_and_a_server_that_are_killed_change_no_row_and_no_cursor_is_ahead(
-    cluster: Cluster, shared_database_url: str, tmp_path: Path
+    cluster: Cluster, module_database_url: str, tmp_path: Path
 ) -> None:
-    watched = Watched(cluster, shared_database_url, "killed")
+    watched = Watched(cluster, module_database_url, "killed")
     with replay_firehose(tmp_path, "--length", str(LENGTH), "--latency", "0.05") as (url, server):
         port = int(url.rpartition(":")[2])
         job_id = extract(cluster, "firehose", url, "killed", FIRST + LENGTH - 1, parallelism=2)

@@ -45,14 +45,14 @@ Tables = dict[str, pa.Table]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster, shared_database_url: str) -> Tables:
+def undisturbed(cluster: Cluster, module_database_url: str) -> Tables:
     """The rows of a run in which nothing happens."""
     worker = cluster.start_worker("calm")
     with replay_node(cluster.directory, "--length", str(LENGTH)) as (url, _):
         reference = register(cluster.admin_url, url, dataset="chaos/calm", network="calm", start_block=FIRST_BLOCK)
         wait_for_completion(cluster, deploy(cluster.admin_url, reference, LAST_BLOCK))
     assert worker.end() == 0
-    lake = lake_of(cluster, shared_database_url, "chaos/calm")
+    lake = lake_of(cluster, module_database_url, "chaos/calm")
     lake.assert_whole(FIRST_BLOCK, LAST_BLOCK)
     tables = lake.tables()
     assert_counts(tables)
@@ -138,13 +138,13 @@ class Extraction:
 
 @pytest.fixture
 def extraction(
-    request: pytest.FixtureRequest, cluster: Cluster, shared_database_url: str, undisturbed: Tables, tmp_path: Path
+    request: pytest.FixtureRequest, cluster: Cluster, module_database_url: str, undisturbed: Tables, tmp_path: Path
 ) -> Iterator[Extraction]:
     """An extraction that no worker runs yet. The workers of the test end with it."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:30].strip("-")
     kept = len(cluster.processes)
     with replay_node(tmp_path, "--length", str(LENGTH), "--latency", "0.15") as (url, node):
-        yield Extraction(cluster, shared_database_url, name.replace("-", "_"), url, node)
+        yield Extraction(cluster, module_database_url, name.replace("-", "_"), url, node)
         for process in cluster.processes[kept:]:
             process.signal(signal.SIGCONT)
             process.end()

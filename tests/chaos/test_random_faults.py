@@ -146,10 +146,10 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calm(cluster: Cluster, shared_database_url: str, hunt: Hunt, blocks: Path) -> dict[str, pa.Table]:
+def calm(cluster: Cluster, module_database_url: str, hunt: Hunt, blocks: Path) -> dict[str, pa.Table]:
     """The lake of a run in which nothing happens, compared with the slow path over what the node states."""
     nothing = Scenario({}, None, None, 0, [], "full", 2, [])
-    lake = _run(cluster, shared_database_url, hunt, load_recorded_chain(blocks, length=LENGTH), nothing)
+    lake = _run(cluster, module_database_url, hunt, load_recorded_chain(blocks, length=LENGTH), nothing)
     lake.assert_equals_node(repeated_blocks(LENGTH, blocks))
     return lake.tables()
 
@@ -226,12 +226,12 @@ def _check(
 
 
 def test_after_any_faults_and_kills_the_lake_is_that_of_a_calm_run(
-    cluster: Cluster, shared_database_url: str, hunt: Hunt, blocks: Path, calm: dict[str, pa.Table]
+    cluster: Cluster, module_database_url: str, hunt: Hunt, blocks: Path, calm: dict[str, pa.Table]
 ) -> None:
     @_moderate(4)
     @given(scenario=SCENARIOS)
     def some(scenario: Scenario) -> None:
-        _check(cluster, shared_database_url, hunt, blocks, calm, scenario)
+        _check(cluster, module_database_url, hunt, blocks, calm, scenario)
 
     some()
     assert hunt.killed > 0
@@ -239,12 +239,12 @@ def test_after_any_faults_and_kills_the_lake_is_that_of_a_calm_run(
 
 @pytest.mark.long
 def test_after_very_many_faults_and_kills_the_lake_is_that_of_a_calm_run(
-    cluster: Cluster, shared_database_url: str, hunt: Hunt, blocks: Path, calm: dict[str, pa.Table]
+    cluster: Cluster, module_database_url: str, hunt: Hunt, blocks: Path, calm: dict[str, pa.Table]
 ) -> None:
     @_moderate(80)
     @given(scenario=SCENARIOS)
     def many(scenario: Scenario) -> None:
-        _check(cluster, shared_database_url, hunt, blocks, calm, scenario)
+        _check(cluster, module_database_url, hunt, blocks, calm, scenario)
 
     killed = hunt.killed
     many()

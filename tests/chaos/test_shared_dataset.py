@@ -90,24 +90,24 @@ def in_hand(database_url: str, job_id: int) -> dict[str, int]:
 
 
 def test_one_dataset_is_extracted_by_three_workers_of_which_one_dies_again_and_again(
-    cluster: Cluster, shared_database_url: str
+    cluster: Cluster, module_database_url: str
 ) -> None:
     workers = {name: cluster.start_worker(name) for name in WORKERS}
-    with extraction(cluster, shared_database_url, "calm", latency="0", parallelism=1) as (job_id, calm):
+    with extraction(cluster, module_database_url, "calm", latency="0", parallelism=1) as (job_id, calm):
         wait_for_completion(cluster, job_id)
         calm.assert_whole(FIRST_BLOCK, LAST_BLOCK)
 
     with (
         extraction(
-            cluster, shared_database_url, "stormy", latency="0.2", parallelism=5, concurrent_request_limit=2
+            cluster, module_database_url, "stormy", latency="0.2", parallelism=5, concurrent_request_limit=2
         ) as (job_id, lake),
         ProgressWatch(cluster.admin_url, job_id) as watch,
     ):
-        wait_for("three workers at one job", lambda: len(in_hand(shared_database_url, job_id)) == 3)
-        assert sum(in_hand(shared_database_url, job_id).values()) <= 2 * 5
+        wait_for("three workers at one job", lambda: len(in_hand(module_database_url, job_id)) == 3)
+        assert sum(in_hand(module_database_url, job_id).values()) <= 2 * 5
         for wants_holder in (False, True, False):
             victim = wait_for(
-                "somebody to kill", lambda is_it=wants_holder: _victim(shared_database_url, job_id, is_it)
+                "somebody to kill", lambda is_it=wants_holder: _victim(module_database_url, job_id, is_it)
             )
             kill(workers[victim])
             workers[victim] = launch_worker(cluster, victim)
@@ -118,7 +118,7 @@ def test_one_dataset_is_extracted_by_three_workers_of_which_one_dies_again_and_a
     lake.assert_equals(calm.tables())
     shares = {name: committed_by(cluster, name, job_id) for name in WORKERS}
     assert all(shares.values()), f"somebody has done nothing: {shares}"
-    assert in_hand(shared_database_url, job_id) == {}
+    assert in_hand(module_database_url, job_id) == {}
 
 
 def _victim(database_url: str, job_id: int, wants_holder: bool) -> str | None:
@@ -129,19 +129,19 @@ def _victim(database_url: str, job_id: int, wants_holder: bool) -> str | None:
 
 
 def test_a_stop_lets_all_workers_commit_what_they_have_and_the_next_deploy_goes_on(
-    cluster: Cluster, shared_database_url: str
+    cluster: Cluster, module_database_url: str
 ) -> None:
     with extraction(
-        cluster, shared_database_url, "halted", latency="0.3", parallelism=5, concurrent_request_limit=2
+        cluster, module_database_url, "halted", latency="0.3", parallelism=5, concurrent_request_limit=2
     ) as (job_id, lake):
         wait_for(
             "several workers at one job, and some blocks",
-            lambda: len(in_hand(shared_database_url, job_id)) >= 2 and blocks_of(shared_database_url, job_id),
+            lambda: len(in_hand(module_database_url, job_id)) >= 2 and blocks_of(module_database_url, job_id),
         )
         with Ampd(cluster.admin_url) as client:
             client.jobs.stop(job_id)
         cluster.wait_for_status(job_id, "STOPPED")
-        assert in_hand(shared_database_url, job_id) == {}
+        assert in_hand(module_database_url, job_id) == {}
         assert lake.orphans() == set()
         stopped_at = lake.table("blocks").num_rows
         assert 0 < stopped_at < LENGTH
@@ -151,16 +151,16 @@ def test_a_stop_lets_all_workers_commit_what_they_have_and_the_next_deploy_goes_
     lake.assert_whole(FIRST_BLOCK, LAST_BLOCK)
 
 
-def test_slots_of_a_worker_are_not_lent_out_twice(cluster: Cluster, shared_database_url: str) -> None:
+def test_slots_of_a_worker_are_not_lent_out_twice(cluster: Cluster, module_database_url: str) -> None:
     """Three workers have two slots each: one holds the job, five help."""
     with extraction(
-        cluster, shared_database_url, "many", latency="0.15", parallelism=60, concurrent_request_limit=2
+        cluster, module_database_url, "many", latency="0.15", parallelism=60, concurrent_request_limit=2
     ) as (job_id, _):
-        wait_for("all slots at one job", lambda: _reading(shared_database_url, job_id) == 6)
+        wait_for("all slots at one job", lambda: _reading(module_database_url, job_id) == 6)
         with Ampd(cluster.admin_url) as client:
             client.jobs.stop(job_id)
         cluster.wait_for_status(job_id, "STOPPED")
-    assert in_hand(shared_database_url, job_id) == {}
+    assert in_hand(module_database_url, job_id) == {}
 
 
 def _reading(database_url: str, job_id: int) -> int:

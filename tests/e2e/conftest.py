@@ -9,19 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ampd.metadata_db import EmbeddedPostgres
 from support.actions import actions
 from support.daemons import Cluster
-from support.databases import fresh_database
 from support.nodes import replay_process
 from support.seed_jobs import Jobs, Service, jobs_of
-
-
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """A migrated database that the tests of a module share."""
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

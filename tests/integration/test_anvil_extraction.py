@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ampd.metadata_db import EmbeddedPostgres
 from support.anvil import Anvil, mine_colourful_chain
 from support.chain import (
     current_block,
@@ -17,7 +16,6 @@ from support.chain import (
     wait_for_completion,
 )
 from support.daemons import Cluster, free_port, wait_for
-from support.databases import fresh_database
 from support.deploy import register_provider
 
 SETTINGS = "poll_interval_secs = 0.1\n"
@@ -27,12 +25,6 @@ SETTINGS = "poll_interval_secs = 0.1\n"
 def node(tmp_path: Path) -> Iterator[Anvil]:
     with Anvil(tmp_path, "--slots-in-an-epoch", "1") as node:
         yield node
-
-
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

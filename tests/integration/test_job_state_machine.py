@@ -6,7 +6,7 @@ One acts at a time; what needs two at once stands in tests/integration/test_job_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -36,8 +36,6 @@ from ampd.jobs import (
     rescue_jobs_of_lost_workers,
 )
 from ampd.jobs.placement import POISON_LIMIT
-from ampd.metadata_db import EmbeddedPostgres
-from support.databases import fresh_database
 from support.job_machine import LEASE_SECONDS, Process
 from support.job_model import (
     FORGERIES,
@@ -183,7 +181,7 @@ class JobEngine(JobOperators):
         node, has_lock = self.model.nodes.get(name), name not in self.model.name_locks
         if has_lock:
             self.model.name_locks[name] = identity.incarnation
-        if node is None or has_lock or not node.fresh:
+        if node is None or has_lock or not node.is_alive:
             self._step(lambda: process.session.register(info={}, slots=slots))
             cordoned = node is not None and node.cordoned
             self.model.nodes[name] = Node(
@@ -436,11 +434,13 @@ class JobEngine(JobOperators):
         return bool(leases)
 
 
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """One migrated database for all examples; each begins with empty tables."""
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
+@pytest.mark.parametrize("fate", ["retires", "freezes", "crashes"])
+def test_the_name_of_a_worker_that_is_gone_is_free(module_database_url: str, fate: str) -> None:
+    state = type("Engine", (JobEngine,), {"url": module_database_url})()
+    state.two_workers()
+    state.a_worker_fails(which=1, fate=fate)
+    state.register(name=NODES[1], slots=1)
+    state.teardown()
 
 
 def test_whatever_the_actors_do_the_database_keeps_to_the_transition_table_and_no_job_is_stuck(

@@ -65,8 +65,12 @@ class Node:
     cordoned: bool = False
 
     @property
+    def is_alive(self) -> bool:
+        return self.beating == self.registered and self.fresh
+
+    @property
     def takes_work(self) -> bool:
-        return self.beating == self.registered and self.fresh and not (self.draining or self.cordoned)
+        return self.is_alive and not (self.draining or self.cordoned)
 
 
 @dataclass

@@ -17,37 +17,22 @@ from admin_api_cluster import Cluster
 
 from ampd.datasets import generate_manifest
 from ampd.errors import AmpError, ErrorCode
-from support.ampctl import run
+from support.ampctl import Ampctl, run
 
 AMPCTL = [sys.executable, "-m", "ampd.cli.ampctl"]
 Z = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
-class Terminal:
-    """Runs commands in this process and gives what they wrote."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, command: str, code: int = 0) -> str:
-        """Run ``command``; return stdout, or stderr when an error is wanted."""
-        self._capsys.readouterr()
-        assert run(command.split()) == code, self._capsys.readouterr()
-        written = self._capsys.readouterr()
-        assert "Traceback" not in written.err
-        return written.err if code else written.out
-
-
 @pytest.fixture
-def ampctl(capsys: pytest.CaptureFixture[str], admin_url: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def ampctl(capsys: pytest.CaptureFixture[str], admin_url: str, monkeypatch: pytest.MonkeyPatch) -> Ampctl:
     """Commands that find the served Admin API through the environment."""
     monkeypatch.setenv("AMP_ADMIN_URL", admin_url)
     monkeypatch.delenv("AMP_AUTH_TOKEN", raising=False)
-    return Terminal(capsys)
+    return Ampctl(capsys)
 
 
 async def test_an_operator_goes_from_a_manifest_to_a_running_job_and_cleans_up(
-    cluster: Cluster, ampctl: Terminal, tmp_path: Path
+    cluster: Cluster, ampctl: Ampctl, tmp_path: Path
 ) -> None:
     manifest, provider = tmp_path / "eth.json", tmp_path / "mainnet.toml"
     provider.write_text('kind = "evm-rpc"\nnetwork = "mainnet"\nurl = "http://user:hunter2@127.0.0.1:8545/key"\n')
@@ -89,7 +74,7 @@ async def test_an_operator_goes_from_a_manifest_to_a_running_job_and_cleans_up(
     assert ampctl("provider list") == "No providers found\n"
 
 
-async def test_the_pages_of_the_job_list_go_on_from_the_shown_cursor(cluster: Cluster, ampctl: Terminal) -> None:
+async def test_the_pages_of_the_job_list_go_on_from_the_shown_cursor(cluster: Cluster, ampctl: Ampctl) -> None:
     first = await cluster.job_in_state("SCHEDULED", "a/x")
     second = await cluster.job_in_state("SCHEDULED", "a/y")
     page = ampctl("job ls -l 1")
@@ -101,7 +86,7 @@ async def test_the_pages_of_the_job_list_go_on_from_the_shown_cursor(cluster: Cl
     assert "Next cursor" not in rest
 
 
-async def test_inspect_and_get_print_one_line_of_json_when_a_program_reads(cluster: Cluster, ampctl: Terminal) -> None:
+async def test_inspect_and_get_print_one_line_of_json_when_a_program_reads(cluster: Cluster, ampctl: Ampctl) -> None:
     job_id = await cluster.job_in_state("RUNNING", "a/x")
     for command in (f"job inspect {job_id}", f"job get {job_id}", "worker get worker-01", "dataset get a/x"):
         text = ampctl(command)
@@ -111,7 +96,7 @@ async def test_inspect_and_get_print_one_line_of_json_when_a_program_reads(clust
 
 
 async def test_lists_progress_and_events_stay_readable_in_a_pipe_and_json_is_asked_for(
-    cluster: Cluster, ampctl: Terminal
+    cluster: Cluster, ampctl: Ampctl
 ) -> None:
     manifest_hash = await cluster.register()
     job_id = await cluster.deploy(end_block=99)
@@ -138,12 +123,12 @@ async def test_lists_progress_and_events_stay_readable_in_a_pipe_and_json_is_ask
     )
 
 
-async def test_worker_list_is_the_seeds_plain_lines(cluster: Cluster, ampctl: Terminal) -> None:
+async def test_worker_list_is_the_seeds_plain_lines(cluster: Cluster, ampctl: Ampctl) -> None:
     assert re.fullmatch(rf"worker-01 \(last heartbeat: {Z}\)\n", ampctl("worker list"))
     assert ampctl("workers ls --json").count("\n") == 1
 
 
-async def test_errors_go_to_stderr_with_their_cause_and_exit_code_1(cluster: Cluster, ampctl: Terminal) -> None:
+async def test_errors_go_to_stderr_with_their_cause_and_exit_code_1(cluster: Cluster, ampctl: Ampctl) -> None:
     assert ampctl("job stop 99", code=1) == (
         "✗ failed to stop job 99\n  → job '99' not found\n"
         "    → ampctl job list --status all shows the jobs that there are\n"
@@ -193,7 +178,7 @@ async def test_a_piped_watch_writes_a_line_per_change_and_ends_with_the_job(clus
     assert await asyncio.wait_for(watch.wait(), 30) == 0
 
 
-async def test_a_watch_of_a_job_that_fails_exits_with_1(cluster: Cluster, ampctl: Terminal) -> None:
+async def test_a_watch_of_a_job_that_fails_exits_with_1(cluster: Cluster, ampctl: Ampctl) -> None:
     await cluster.register()
     job_id = await cluster.deploy()
     lease = await cluster.start(job_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,10 @@ import ampd.admin_api.event_streams as event_streams
 from ampd.access import AccessStore, NewToken, Role
 from ampd.admin_api import EventStreams, create_app, serve_admin_api
 from ampd.client import Ampd, ApiError, AsyncAmpd, WorkerEvent
-from ampd.metadata_db import EmbeddedPostgres, MetadataDb
+from ampd.metadata_db import MetadataDb
 from ampd.worker_events import EventFilter, WorkerEventLog, collect_events, expire_events_of_log, set_recorded
 from support import ampctl
 from support.daemons import free_port
-from support.databases import empty, fresh_database
 
 SECONDS = 20.0
 PROGRESS = """INSERT INTO worker_event_outbox
@@ -45,16 +44,9 @@ async def tell(
         pass
 
 
-@pytest.fixture(scope="module")
-def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
 @pytest.fixture
-def database_url(shared_url: str) -> str:
-    empty(shared_url)
-    return shared_url
+def database_url(emptied_database_url: str) -> str:
+    return emptied_database_url
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from admin_api_cluster import Cluster
@@ -13,38 +12,21 @@ from structlog.testing import capture_logs
 
 from ampd.chain.tables import TABLES
 from ampd.client import Ampd, ApiError, AsyncAmpd
-from support.ampctl import run
+from support.ampctl import Ampctl
 from support.made_lake import MadeLake
 
 REFERENCE = "ethereum/mainnet@1.0.0"
 
 
-class Terminal:
-    """Runs commands in this process and gives what they wrote."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, command: str, code: int = 0) -> str:
-        """Run ``command``; return stdout, or stderr when an error is wanted."""
-        self._capsys.readouterr()
-        assert run(command.split()) == code, self._capsys.readouterr()
-        written = self._capsys.readouterr()
-        return written.err if code else written.out
-
-    def json(self, command: str) -> Any:
-        return json.loads(self(f"{command} --json"))
-
-
 @pytest.fixture
-def ampctl(capsys: pytest.CaptureFixture[str], admin_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+def ampctl(capsys: pytest.CaptureFixture[str], admin_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ampctl]:
     monkeypatch.setenv("AMP_ADMIN_URL", admin_url)
     with capture_logs():  # the Admin API runs in this process: its log would stand between the lines
-        yield Terminal(capsys)
+        yield Ampctl(capsys)
 
 
 async def test_an_operator_restores_a_dataset_and_handles_its_revisions(
-    cluster: Cluster, ampctl: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, ampctl: Ampctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await cluster.register()
     lake = MadeLake(tmp_path / "data")
@@ -103,7 +85,7 @@ async def test_an_operator_restores_a_dataset_and_handles_its_revisions(
     assert f"revision {new} not found" in ampctl(f"table get {new}", code=1)
 
 
-async def test_an_operator_removes_versions_datasets_and_manifests(cluster: Cluster, ampctl: Terminal) -> None:
+async def test_an_operator_removes_versions_datasets_and_manifests(cluster: Cluster, ampctl: Ampctl) -> None:
     manifest_hash = await cluster.register()
     await cluster.register(version="2.0.0")
     assert ampctl(f"manifest datasets {manifest_hash}").splitlines() == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,10 @@ from admin_api_cluster import Cluster, error
 import ampd.controller.webhooks
 from ampd.client import Ampd, ApiError, AsyncAmpd
 from ampd.controller.webhooks import Deliverer
-from ampd.metadata_db import EmbeddedPostgres
 from ampd.tasks import cancel_all
 from ampd.webhook_signature import key_of, secret_of
 from ampd.webhooks import AddressRules, Sender
 from support.ampctl import run
-from support.databases import empty, fresh_database
 from support.receivers import FAILS, Receiver, receiver
 
 OWN = "webhook-secret-key"
@@ -37,16 +35,9 @@ async def create(cluster: Cluster, **changes: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
-@pytest.fixture(scope="module")
-def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
 @pytest.fixture
-def database_url(shared_url: str) -> str:
-    empty(shared_url)
-    return shared_url
+def database_url(emptied_database_url: str) -> str:
+    return emptied_database_url
 
 
 @pytest.fixture

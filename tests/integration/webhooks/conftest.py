@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 import ampd.controller.webhooks
-from ampd.metadata_db import EmbeddedPostgres, MetadataDb
-from support.databases import empty, fresh_database
+from ampd.metadata_db import MetadataDb
 from support.engine import Engine, worker_session
 from support.receivers import Receiver, receiver
 from support.webhook_scene import OWN_SECRET, Scene
@@ -21,16 +20,9 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ampd.controller.webhooks, "_INTERVAL_SECONDS", 0.02)
 
 
-@pytest.fixture(scope="module")
-def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
 @pytest.fixture
-def database_url(shared_url: str) -> str:
-    empty(shared_url)
-    return shared_url
+def database_url(emptied_database_url: str) -> str:
+    return emptied_database_url
 
 
 @pytest.fixture

@@ -8,22 +8,17 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.webhook_signature import signature_headers
 from ampd.webhooks import AddressRules, Answer, Sender
 from support.receivers import Receiver, receiver
+from support.tls import certificate_in
 from support.webhook_scene import LOCAL, OWN_SECRET
 
 KEY = OWN_SECRET.encode()
@@ -294,30 +289,10 @@ async def test_what_is_no_http_is_a_failure_that_may_pass(said: bytes, message: 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The side of a server at hooks.example, and that of a client who trusts its authority."""
-    key, until = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC) + timedelta(days=1)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(until)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hooks.example")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder: Path = tmp_path_factory.mktemp("tls")
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    plain = serialization.NoEncryption()
-    (folder / "key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    )
-    (folder / "certificate").write_bytes(pem)
+    certificate, key = certificate_in(tmp_path_factory.mktemp("tls"), "hooks.example")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "certificate", folder / "key")
-    return server, ssl.create_default_context(cadata=pem.decode())
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=certificate)
 
 
 async def test_a_certificate_is_verified_for_the_name_and_never_for_the_address(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 import ampd.controller.worker_events
 import ampd.worker_events.broker
-from ampd.metadata_db import EmbeddedPostgres, MetadataDb
-from support.databases import empty, fresh_database
+from ampd.metadata_db import MetadataDb
 from support.event_scene import EventScene, event_scene
 
 
@@ -21,16 +20,9 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ampd.controller.worker_events, "_BACKOFF_SECONDS", (0.05,))
 
 
-@pytest.fixture(scope="module")
-def shared_url(postgres_server: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
 @pytest.fixture
-def database_url(shared_url: str) -> str:
-    empty(shared_url)
-    return shared_url
+def database_url(emptied_database_url: str) -> str:
+    return emptied_database_url
 
 
 @pytest.fixture

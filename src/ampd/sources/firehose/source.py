@@ -178,11 +178,12 @@ class FirehoseSource:
             await collector.close()
 
     async def _decode(self, full: _Full) -> BlockBatch:
-        async with full.held:
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._executor, self._decoded, full.arrived)
-            except AmpError as error:
-                raise _BadBlocksError(error, full.arrived) from None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._decoded, full.arrived)
+        except AmpError as error:
+            raise _BadBlocksError(error, full.arrived) from None
+        finally:
+            await full.held.aclose()
 
     def _decoded(self, arrived: Sequence[Arrived]) -> BlockBatch:
         batch = decode(
@@ -212,6 +213,8 @@ class _Collector:
         self._end_block = end_block
         self._most_blocks = most_blocks
         self._handed_on = -1
+        # What tasks that were cancelled before their first step do not let go themselves.
+        self._held: deque[AsyncExitStack] = deque(maxlen=_BATCHES_AHEAD + 1)
 
     async def next(self) -> _Full | None:
         """Return the next blocks; None at the end.
@@ -232,7 +235,9 @@ class _Collector:
                 pending.append(step)
                 if self._is_full(pending):
                     self._handed_on = step.block.number
-                    return _Full(pending, held.pop_all())
+                    full = _Full(pending, held.pop_all())
+                    self._held.append(full.held)
+                    return full
         return None
 
     def _is_full(self, pending: Sequence[Arrived]) -> bool:
@@ -241,8 +246,10 @@ class _Collector:
         return sum(len(arrived.block.payload) for arrived in pending) >= _BATCH_BYTES
 
     async def close(self) -> None:
-        """End the stream."""
+        """End the stream, and let go of the memory of what was not decoded."""
         await self._steps.aclose()
+        for held in self._held:
+            await held.aclose()
 
 
 async def _first_of(*tasks: asyncio.Task[Any] | None) -> None:
