@@ -113,6 +113,6 @@ def next_steps(console: Console, kept: Path | None) -> None:
         console.print("  ampctl dataset inspect demo/blocks@1.0.0")
     else:
         console.print("  ampd demo --keep ./lake                 the same, and the lake stays")
-    console.print("  ampd demo --dashboard                   the same, with more jobs and the dashboard")
+    console.print("  ampd demo --dashboard                   the same, then the dashboard")
     console.print("  ampd demo --rpc-url URL --start N --end M   your own node")
     console.print("  ampd solo                               a lake of your own: see docs/tutorial.md")
