@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -18,7 +18,6 @@ from admin_api_cluster import Cluster, error, services_over
 
 from ampd.access import NewToken, Role
 from ampd.admin_api import Gate, create_app
-from ampd.metadata_db import MetadataDb
 from ampd.telemetry.logs import redact_text
 
 COOKIE = "ampd_session"
@@ -67,22 +66,12 @@ async def browse(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Opener]:
     """Open browsers; each has a controller of its own over the same database."""
     async with AsyncExitStack() as stack:
 
-        async def open_one(
-            gate: Gate | None = None, url: str = "http://localhost", client: str = "127.0.0.1"
-        ) -> Browser:
-            return await stack.enter_async_context(_browser(cluster, tmp_path, gate, url, client))
+        async def open_one(gate: Gate | None = None, url: str = "http://localhost") -> Browser:
+            transport = httpx.ASGITransport(create_app(services_over(cluster.db, tmp_path), gate))
+            api = httpx.AsyncClient(transport=transport, base_url=url)
+            return Browser(await stack.enter_async_context(api))
 
         yield open_one
-
-
-@asynccontextmanager
-async def _browser(
-    cluster: Cluster, directory: Path, gate: Gate | None, url: str, client: str
-) -> AsyncIterator[Browser]:
-    async with MetadataDb(cluster.db.url, max_connections=2) as db:
-        transport = httpx.ASGITransport(create_app(services_over(db, directory), gate), client=(client, 1))
-        async with httpx.AsyncClient(transport=transport, base_url=url) as api:
-            yield Browser(api)
 
 
 async def token_of(cluster: Cluster, role: Role = Role.ADMIN, name: str | None = None, *namespaces: str) -> str:
@@ -151,27 +140,21 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites_and_of_plai
     assert (left.value, left["secure"], left["httponly"], left["samesite"]) == ("", secure, True, "strict")
 
 
-@pytest.mark.parametrize("token", [WRONG, "", "something else", "x" * 900])
-async def test_what_is_no_token_begins_no_session(cluster: Cluster, browse: Opener, token: str) -> None:
+async def test_what_is_no_token_begins_no_session_and_is_not_repeated(cluster: Cluster, browse: Opener) -> None:
     await token_of(cluster)
     browser = await browse()
-    with structlog.testing.capture_logs() as logs:
-        answer = await browser.sign_in(token)
-    assert error(answer) == (401, "UNAUTHORIZED")
-    assert "set-cookie" not in answer.headers
-    assert not token or token not in answer.text + str(logs)
-    assert [each["event"] for each in logs] == ["admin_api.sign_in_refused"]
+    for token in (WRONG, "", "something else", "x" * 900):
+        with structlog.testing.capture_logs() as logs:
+            answer = await browser.sign_in(token)
+        assert error(answer) == (401, "UNAUTHORIZED")
+        assert "set-cookie" not in answer.headers
+        assert not token or token not in answer.text + str(logs)
+        assert [each["event"] for each in logs] == ["admin_api.sign_in_refused"]
+    for body in ({}, {"token": None}, {"token": "x" * 1001}, {"token": "x" * 50, "remember": True}, "x" * 50):
+        answer = await browser.api.post("/session", json=body)
+        assert error(answer) == (400, "INVALID_BODY")
+        assert "xxx" not in answer.text
     assert await cluster.db.fetch_all("SELECT * FROM sessions") == []
-
-
-@pytest.mark.parametrize("body", [{}, {"token": None}, {"token": "x" * 1001}, {"token": "x", "remember": True}, "x"])
-async def test_a_body_that_is_none_is_refused_without_being_repeated(
-    cluster: Cluster, browse: Opener, body: Any
-) -> None:
-    await token_of(cluster)
-    answer = await (await browse()).api.post("/session", json=body)
-    assert error(answer) == (400, "INVALID_BODY")
-    assert "xxx" not in answer.text
 
 
 async def test_a_session_is_over_after_twelve_hours_without_use(cluster: Cluster, browse: Opener) -> None:
@@ -220,28 +203,25 @@ async def test_sessions_that_are_over_go_when_somebody_signs_in(cluster: Cluster
     assert (await cluster.db.fetch_all(count))[0]["n"] == 1
 
 
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        ("UPDATE tokens SET revoked_at = now(), revoked_by = 'x' WHERE name = 'ada'", "revoked"),
-        ("UPDATE tokens SET expires_at = now() WHERE name = 'ada'", "expired"),
-        ("DELETE FROM tokens WHERE name = 'ada'", "not there"),
-    ],
-)
-async def test_a_session_ends_with_its_token_at_once_on_all_controllers(
-    cluster: Cluster, browse: Opener, statement: str, said: str
-) -> None:
+async def test_a_session_ends_with_its_token_at_once_on_all_controllers(cluster: Cluster, browse: Opener) -> None:
     browser, other = await browse(), await browse()
-    await browser.sign_in(await token_of(cluster, Role.VIEWER, "ada"))
-    other.secret = browser.secret
-    assert (await other.api.get("/jobs")).status_code == 200
-    await change(cluster, statement)
-    for each in (browser, other):
-        answer = await each.api.get("/jobs")
-        assert error(answer) == (401, "UNAUTHORIZED")
-        assert said in answer.json()["error_message"]
-        assert "sign in again" in answer.json()["error_message"]
-        assert is_cleared(answer)
+    ends = {
+        "UPDATE tokens SET revoked_at = now(), revoked_by = 'x' WHERE name = 'ada'": "revoked",
+        "UPDATE tokens SET expires_at = now() WHERE name = 'bob'": "expired",
+        "DELETE FROM tokens WHERE name = 'eve'": "not there",
+    }
+    for name, (statement, said) in zip(("ada", "bob", "eve"), ends.items(), strict=True):
+        browser.api.cookies.clear()
+        await browser.sign_in(await token_of(cluster, Role.VIEWER, name))
+        other.secret = browser.secret
+        assert (await other.api.get("/jobs")).status_code == 200
+        await change(cluster, statement)
+        for each in (browser, other):
+            answer = await each.api.get("/jobs")
+            assert error(answer) == (401, "UNAUTHORIZED")
+            assert said in answer.json()["error_message"]
+            assert "sign in again" in answer.json()["error_message"]
+            assert is_cleared(answer)
 
 
 async def test_the_answer_tells_when_the_token_ends_before_the_session_does(cluster: Cluster, browse: Opener) -> None:
@@ -413,41 +393,35 @@ async def test_where_nobody_needs_a_token_everybody_is_signed_in(cluster: Cluste
     assert error(await guarded.sign_in("anything")) == (401, "UNAUTHORIZED")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example.com", "http://localhost:9999", "null", "http://["])
 async def test_web_pages_of_other_origins_change_nothing_where_nobody_needs_a_token(
-    cluster: Cluster, browse: Opener, origin: str
+    cluster: Cluster, browse: Opener
 ) -> None:
     await cluster.register()
     browser = await browse()
     await browser.api.post("/datasets/ethereum/mainnet/versions/latest/deploy", json={})
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-    plain = {"Content-Type": "text/plain"}
-    for headers in ({}, form, plain):
-        answer = await browser.api.post("/jobs/cancel", content='{"all": true}', headers=headers | {"Origin": origin})
-        assert error(answer) == (403, "CROSS_ORIGIN_REFUSED")
+    for origin in ("https://evil.example.com", "http://localhost:9999", "null", "http://["):
+        for media_type in ("application/json", "application/x-www-form-urlencoded", "text/plain"):
+            headers = {"Content-Type": media_type, "Origin": origin}
+            answer = await browser.api.post("/jobs/cancel", content='{"all": true}', headers=headers)
+            assert error(answer) == (403, "CROSS_ORIGIN_REFUSED")
     assert (await browser.api.get("/jobs")).json()["jobs"][0]["status"] == "SCHEDULED"
     ours = await browser.api.post("/jobs/cancel", json=CANCEL, headers={"Origin": "http://localhost"})
     assert ours.json()["matched"] == 1
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+async def test_nobody_is_signed_in_by_a_page_that_is_not_of_this_server(cluster: Cluster, browse: Opener) -> None:
+    token = await token_of(cluster)
+    browser = await browse(Gate(cors_origins=("https://ops.example.com",)))
+    for headers in (
         {"Origin": "https://evil.example.com"},
         {"Origin": "https://ops.example.com"},
         {"Origin": "http://["},
         {"Origin": "http://localhost", "Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site"},
-    ],
-)
-async def test_nobody_is_signed_in_by_a_page_that_is_not_of_this_server(
-    cluster: Cluster, browse: Opener, headers: dict[str, str]
-) -> None:
-    token = await token_of(cluster)
-    browser = await browse(Gate(cors_origins=("https://ops.example.com",)))
-    answer = await browser.sign_in(token, **headers)
-    assert error(answer) == (403, "CROSS_ORIGIN_REFUSED")
-    assert "set-cookie" not in answer.headers
+    ):
+        answer = await browser.sign_in(token, **headers)
+        assert error(answer) == (403, "CROSS_ORIGIN_REFUSED")
+        assert "set-cookie" not in answer.headers
     own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     assert (await browser.sign_in(token, **own)).status_code == 200
     asked = await browser.change(Origin="https://evil.example.com")
