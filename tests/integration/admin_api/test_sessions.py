@@ -440,6 +440,19 @@ async def test_who_tries_too_often_from_one_address_is_told_when_to_try_again(cl
     assert (await browser.api.get("/jobs", headers=bearer(token))).status_code == 200
 
 
+async def test_a_proxy_on_the_same_machine_tells_of_tls_and_of_who_is_behind_it(
+    cluster: Cluster, admin_url: str
+) -> None:
+    token = await token_of(cluster)
+    behind = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
+    async with httpx.AsyncClient(base_url=admin_url) as api:
+        answer = await api.post("/session", json={"token": token}, headers=behind)
+        assert cookie_of(answer)["secure"] is True
+        statuses = [(await api.post("/session", json={"token": WRONG}, headers=behind)).status_code for _ in range(10)]
+        assert statuses == [401] * 9 + [429]
+        assert (await api.post("/session", json={"token": WRONG})).status_code == 401
+
+
 async def test_requests_of_a_session_count_as_those_of_its_token(cluster: Cluster, browse: Opener) -> None:
     browser = await browse(Gate(requests_per_minute=12))
     token = await token_of(cluster)
