@@ -27,6 +27,7 @@ from ampd.admin_api.routes import (
     jobs,
     manifests,
     metrics,
+    overview,
     providers,
     restores,
     revisions,
@@ -101,7 +102,7 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events, overview)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)
