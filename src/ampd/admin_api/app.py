@@ -24,6 +24,7 @@ from ampd.admin_api.routes import (
     health,
     job_creation,
     job_operations,
+    job_ranges,
     jobs,
     manifests,
     metrics,
@@ -102,7 +103,7 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events, overview)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, job_ranges, timetable, workers, events, overview)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)

@@ -12,6 +12,7 @@ from ampd.admin_api import (
     lake_models,
     models,
     overview_models,
+    range_models,
     schedule_models,
     schema_models,
     specification,
@@ -46,6 +47,7 @@ OPERATIONS = {
     "/jobs/{id}/history": {"get"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
+    "/jobs/{id}/ranges": {"get"},
     "/jobs/{id}/events": {"get"},
     "/jobs/{id}/events/{event_id}": {"get"},
     "/workers": {"get"},
@@ -182,6 +184,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         | vars(job_models)
         | vars(lake_models)
         | vars(overview_models)
+        | vars(range_models)
         | vars(schedule_models)
         | vars(schema_models)
         | vars(token_models)
