@@ -26,6 +26,7 @@ from ampd.admin_api.routes import (
     job_operations,
     job_ranges,
     jobs,
+    live,
     manifests,
     metrics,
     overview,
@@ -103,7 +104,19 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, job_ranges, timetable, workers, events, overview)
+    of_jobs = (
+        health,
+        metrics,
+        job_creation,
+        job_operations,
+        jobs,
+        job_ranges,
+        timetable,
+        workers,
+        events,
+        overview,
+        live,
+    )
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
         app.include_router(noun.router)
