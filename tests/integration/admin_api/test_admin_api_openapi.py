@@ -16,6 +16,7 @@ from ampd.admin_api import (
     range_models,
     schedule_models,
     schema_models,
+    session_models,
     specification,
     token_models,
     webhook_models,
@@ -71,6 +72,7 @@ OPERATIONS = {
     "/manifests/{hash}/datasets": {"get"},
     "/providers": {"get", "post"},
     "/providers/{name}": {"get", "delete"},
+    "/session": {"get", "post", "delete"},
     "/tokens": {"get", "post"},
     "/tokens/{id}": {"delete"},
     "/revisions": {"get", "post"},
@@ -190,6 +192,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         | vars(range_models)
         | vars(schedule_models)
         | vars(schema_models)
+        | vars(session_models)
         | vars(token_models)
         | vars(webhook_models)
     ).values():
