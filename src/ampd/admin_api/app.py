@@ -30,6 +30,7 @@ from ampd.admin_api.routes import (
     jobs,
     manifests,
     metrics,
+    overview,
     providers,
     restores,
     revisions,
@@ -126,7 +127,7 @@ def _application(version: str, *, dashboard: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events, overview)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, sessions, tokens, webhooks):
         app.include_router(noun.router)

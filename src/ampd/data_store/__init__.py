@@ -7,6 +7,8 @@ from ampd.data_store.figures import LakeFigures, TableFigures, read_lake_figures
 from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.lake_stores import LakeStores
 from ampd.data_store.leftovers import Leftovers
+from ampd.data_store.minutes import LakeTrend, count_lake_minute, note_lags
+from ampd.data_store.overview import DatasetLag, LakeOverview, Throughput
 from ampd.data_store.range_store import (
     Cost,
     HeldRange,
@@ -38,12 +40,15 @@ __all__ = [
     "Compression",
     "Cost",
     "Dataset",
+    "DatasetLag",
     "FilesReplacedError",
     "HeldRange",
     "LakeFigures",
     "LakeFile",
     "LakeFiles",
+    "LakeOverview",
     "LakeStores",
+    "LakeTrend",
     "Leftovers",
     "OpenPlan",
     "PlanView",
@@ -68,9 +73,12 @@ __all__ = [
     "TableFigures",
     "TableProgress",
     "TableStore",
+    "Throughput",
     "WrittenSegment",
+    "count_lake_minute",
     "describe_segment",
     "encode_segment",
+    "note_lags",
     "read_lake_figures",
     "segment_file_name",
 ]

@@ -11,6 +11,7 @@ from ampd.admin_api import (
     job_models,
     lake_models,
     models,
+    overview_models,
     schedule_models,
     schema_models,
     session_models,
@@ -41,6 +42,8 @@ OPERATIONS = {
     "/jobs/{id}/pause": {"post"},
     "/jobs/{id}/resume": {"post"},
     "/jobs/{id}/retry": {"post"},
+    "/overview": {"get"},
+    "/overview/history": {"get"},
     "/jobs/{id}/history": {"get"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
@@ -180,6 +183,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         vars(models)
         | vars(job_models)
         | vars(lake_models)
+        | vars(overview_models)
         | vars(schedule_models)
         | vars(schema_models)
         | vars(session_models)
