@@ -34,6 +34,7 @@ export function optionsOf(box, lines, format, scale, onPoint) {
     ticks: { stroke: color("--line"), width: 1, size: 4 },
   };
   return {
+    padding: [10, 26, 0, 0],
     legend: { show: false },
     select: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, sync: { key: "charts" }, points: { size: 7 } },

@@ -19,8 +19,9 @@ export function Failure({ error, retry, title = "This could not be done" }) {
  */
 export function Loaded({ resource, children }) {
   const { data, error, reload } = resource;
-  return html`
+  // One element: this Preact mixes up the order of neighbours that are several, when they change at the same time.
+  return html`<div>
     <${Failure} error=${error} retry=${reload} title=${data === null ? "This could not be loaded" : "This is not up to date"} />
     ${data === null ? !error && html`<p class="loading" role="status">Loading …</p>` : children(data)}
-  `;
+  </div>`;
 }

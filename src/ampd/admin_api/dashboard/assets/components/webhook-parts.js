@@ -27,7 +27,7 @@ const SHOWN_LETTERS = 6;
 export function WebhookState({ webhook }) {
   if (!webhook.enabled) {
     const why = WHY_DISABLED[webhook.disabled_reason] ?? webhook.disabled_reason;
-    return html`<${State} state="disabled" tone="calm" sign="⏸" /> <small>${why}${webhook.disabled_at && html`, <${Time} at=${webhook.disabled_at_ms} />`}</small>`;
+    return html`<${State} state="disabled" tone="calm" sign="‖" /> <small>${why}${webhook.disabled_at && html`, <${Time} at=${webhook.disabled_at_ms} />`}</small>`;
   }
   if (webhook.failing_since) {
     return html`<${State} state="failing" tone="bad" sign="✗" /> <small>since <${Time} at=${webhook.failing_since_ms} /></small>`;
