@@ -54,6 +54,7 @@ export async function request(method, path, options = {}) {
   }
 }
 
+/** @param {string} method @param {string} path @param {{query?: object, body?: unknown, signal?: AbortSignal}} options */
 async function requestOnce(method, path, { query, body, signal }) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";

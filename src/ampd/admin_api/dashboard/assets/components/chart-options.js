@@ -54,6 +54,7 @@ export function optionsOf(box, lines, format, scale, onPoint) {
   };
 }
 
+/** @param {import("./chart.js").Line} line @param {(name: string) => () => string} color */
 function seriesOf({ label, color: name = "--accent", dash }, color) {
   return {
     label,

@@ -1,7 +1,7 @@
 /** Errors: what happened, and what to do. */
 import { html } from "../preact.js";
 
-/** @param {{error: Error | null, retry?: () => void, title?: string}} props */
+/** @param {{error: (Error & {code?: string, retryAfter?: number | null}) | null, retry?: () => void, title?: string}} props */
 export function Failure({ error, retry, title = "This could not be done" }) {
   if (!error) return null;
   const code = "code" in error ? error.code : "UNEXPECTED";

@@ -67,6 +67,7 @@ function Fields({ isFirst }) {
       <option value="30">in 30 days</option><option value="90">in 90 days</option><option value="365">in 1 year</option></select></label>`;
 }
 
+/** @param {Record<string, string>} values @param {boolean} isFirst */
 function tokenOf({ name, role, namespaces = "", days }, isFirst) {
   const seen = namespaces.split(",").map((namespace) => namespace.trim()).filter(Boolean);
   return {
