@@ -120,4 +120,5 @@ def test_the_modules_use_only_names_and_exports_that_there_are() -> None:
     told = done.stdout.splitlines()
     assert done.stderr == ""
     assert all("error TS" in line or line.startswith(" ") for line in told), done.stdout
-    assert [line for line in told if _MISTAKES.search(line)] == []
+    mistakes = [line for line in told if _MISTAKES.search(line)]
+    assert not mistakes, "\n".join(mistakes)
