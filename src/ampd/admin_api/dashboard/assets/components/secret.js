@@ -37,7 +37,7 @@ function Secret({ title, text, label, secret, end }) {
     <h2 id="secret-title">${title}</h2>
     <p>${text}</p>
     <p class="warning-text"><span aria-hidden="true">⚠</span> It is shown here and never again.</p>
-    <label>${label} <input ref=${field} class="secret" value=${secret} readonly spellcheck="false" autocomplete="off" /></label>
+    <label>${label} <input ref=${field} class="secret" value=${secret} readonly spellcheck=${false} autocomplete="off" /></label>
     <p role="status" class="copied">${copied}</p>
     <div class="actions">
       <button type="button" class="primary" onClick=${copy}>Copy</button>

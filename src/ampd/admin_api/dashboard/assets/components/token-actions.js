@@ -56,12 +56,12 @@ export async function revokeToken(token, session) {
 
 function Fields({ isFirst }) {
   return html`
-    <label>Name <input name="name" pattern="[A-Za-z0-9][A-Za-z0-9_.\\-]*" maxlength="64" autocomplete="off" spellcheck="false" placeholder="ci" />
+    <label>Name <input name="name" pattern="[A-Za-z0-9][A-Za-z0-9_.\\-]*" maxlength="64" autocomplete="off" spellcheck=${false} placeholder="ci" />
       <small>Stands in the history of jobs. Letters, digits, “_”, “.” and “-”; empty: one is made up.</small></label>
     ${!isFirst && html`<label>Role <select name="role">
       <option value="viewer">viewer: reads</option><option value="operator">operator: also runs jobs</option>
       <option value="admin">admin: also changes datasets, providers, webhooks and tokens</option></select></label>
-    <label>Namespaces <input name="namespaces" autocomplete="off" spellcheck="false" placeholder="ethereum, polygon" />
+    <label>Namespaces <input name="namespaces" autocomplete="off" spellcheck=${false} placeholder="ethereum, polygon" />
       <small>Of the datasets that it sees, separated by commas; nothing else is there for it. Empty: all.</small></label>`}
     <label>Expires <select name="days"><option value="">never</option><option value="1">in 1 day</option><option value="7">in 7 days</option>
       <option value="30">in 30 days</option><option value="90">in 90 days</option><option value="365">in 1 year</option></select></label>`;

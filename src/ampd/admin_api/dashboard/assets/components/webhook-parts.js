@@ -77,7 +77,7 @@ export async function createWebhook() {
   const isDone = await confirm({
     title: "New webhook",
     text: html`<p>The controller posts a signed message to this address whenever something happens to a job.</p>`,
-    fields: html`<${Settings} /><label>Secret <input name="secret" autocomplete="off" spellcheck="false" /><small>What signs the messages; empty: one is made up.</small></label>`,
+    fields: html`<${Settings} /><label>Secret <input name="secret" autocomplete="off" spellcheck=${false} /><small>What signs the messages; empty: one is made up.</small></label>`,
     action: "Create webhook",
     act: async (values) => {
       made = await post("/webhooks", { ...settingsOf(values), ...(values.secret ? { secret: values.secret } : {}) });
@@ -173,13 +173,13 @@ function tellSecret(webhook, title) {
 function Settings({ webhook }) {
   const { url = "", description = "", events = EVENTS, filters = {} } = webhook ?? {};
   return html`
-    <label>URL <input name="url" type="url" required value=${url} placeholder="https://example.com/hooks" autocomplete="off" spellcheck="false" /></label>
+    <label>URL <input name="url" type="url" required value=${url} placeholder="https://example.com/hooks" autocomplete="off" spellcheck=${false} /></label>
     <fieldset class="choices"><legend>Events</legend>
       ${EVENTS.map((event) => html`<label key=${event}><input type="checkbox" name=${`event:${event}`} defaultChecked=${events.includes(event)} /> ${event}</label>`)}
     </fieldset>
     <fieldset><legend>Only jobs with one of these (separated by commas; empty: all)</legend>
       <div class="pairs">${FILTERS.map(([name, title, example]) => html`<label key=${name}>${title}
-        <input name=${`filter:${name}`} value=${(filters[name] ?? []).join(", ")} placeholder=${example} autocomplete="off" spellcheck="false" /></label>`)}</div>
+        <input name=${`filter:${name}`} value=${(filters[name] ?? []).join(", ")} placeholder=${example} autocomplete="off" spellcheck=${false} /></label>`)}</div>
     </fieldset>
     <label>Description <input name="description" value=${description} maxlength="1000" autocomplete="off" /></label>`;
 }

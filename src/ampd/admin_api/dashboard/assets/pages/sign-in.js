@@ -23,7 +23,7 @@ export default function SignIn() {
     <h1>Sign in</h1>
     ${session?.ended_because && state.error === null && html`<p class="note" role="status"><strong>You were signed out.</strong> ${session.ended_because}</p>`}
     <form onSubmit=${submit}>
-      <label>Token <input ref=${field} name="token" type=${isShown ? "text" : "password"} autocomplete="current-password" required spellcheck="false"
+      <label>Token <input ref=${field} name="token" type=${isShown ? "text" : "password"} autocomplete="current-password" required spellcheck=${false}
         autocapitalize="off" aria-describedby="token-help" /></label>
       <label class="check"><input type="checkbox" checked=${isShown} onChange=${(event) => show(event.target.checked)} /> Show the token</label>
       <${Failure} error=${state.error} title="You are not signed in" />

@@ -121,7 +121,7 @@ function Delivery({ webhook, delivery, reload, whyNoSending, isOpen, toggle }) {
   };
   return html`
     <tr>
-      <th scope="row"><button type="button" class="plain" aria-expanded=${isOpen} onClick=${toggle}>${delivery.id}<span class="visually-hidden">: details</span></button></th>
+      <th scope="row"><button type="button" class="plain" aria-expanded=${isOpen} aria-label=${`Message ${delivery.id}: details`} onClick=${toggle}>${delivery.id}</button></th>
       <td>${delivery.event}</td>
       <td>${delivery.job_id === null ? "–" : html`<a href=${to(["jobs", delivery.job_id])}>${delivery.job_id}</a>`}</td>
       <td><${DeliveryState} delivery=${delivery} /></td>
