@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ampd.data_store.changes import TableChanges
 from ampd.data_store.compaction_store import CompactionStore, FilesReplacedError, StoredFile
 from ampd.data_store.figures import LakeFigures, TableFigures, read_lake_figures
+from ampd.data_store.job_ranges import BlockState, JobRanges, StateRange
 from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.lake_stores import LakeStores
 from ampd.data_store.leftovers import Leftovers
@@ -36,6 +38,7 @@ from ampd.data_store.tables import (
 )
 
 __all__ = [
+    "BlockState",
     "CompactionStore",
     "Compression",
     "Cost",
@@ -43,6 +46,7 @@ __all__ = [
     "DatasetLag",
     "FilesReplacedError",
     "HeldRange",
+    "JobRanges",
     "LakeFigures",
     "LakeFile",
     "LakeFiles",
@@ -68,8 +72,10 @@ __all__ = [
     "Run",
     "Segment",
     "SegmentFile",
+    "StateRange",
     "StoredFile",
     "StoredSegment",
+    "TableChanges",
     "TableFigures",
     "TableProgress",
     "TableStore",
