@@ -232,7 +232,7 @@ def test_a_webhook_is_changed_disabled_enabled_and_given_a_new_secret(
 
     page.get_by_role("button", name="New secret").click()
     page.get_by_role("dialog").get_by_role("button", name="Make a new secret").click()
-    secret = page.get_by_label("Secret").input_value()
+    secret = page.get_by_role("textbox", name="Secret").input_value()
     assert secret.startswith("whsec_")
     assert secret != "whsec_YS1zZWNyZXQtb2Ytb3VyLW93bg=="
     page.get_by_role("button", name="I have kept it").click()
