@@ -18,23 +18,18 @@ HOSTILE = "<img src=x onerror=document.title='taken'> \u202etxet\u202c " + "x" *
 # An hour with a gap in its middle, that begins 70 minutes ago; what the controller itself counts comes after it.
 _HISTORY = """
 WITH minutes AS (
-    SELECT date_trunc('minute', now()) - make_interval(mins => n) AS at, n FROM generate_series(6, 70) n WHERE n NOT BETWEEN 30 AND 35
+    SELECT date_trunc('minute', now()) - make_interval(mins => n) AS at, n
+    FROM generate_series(6, 70) n WHERE n NOT BETWEEN 30 AND 35
 ), jobs AS (
     INSERT INTO job_minutes (at, namespace, retries, failures, durations)
     SELECT at, '*', n % 4, n % 7 / 6, jsonb_build_object('0', 3, (n % 20)::text, 1) FROM minutes
-    ON CONFLICT (at, namespace) DO UPDATE SET retries = excluded.retries, failures = excluded.failures, durations = excluded.durations
 ), lag AS (
     INSERT INTO lag_minutes (at, namespace, lag_blocks) SELECT at, '*', 2000 + n * 30 FROM minutes
-    ON CONFLICT (at, namespace) DO UPDATE SET lag_blocks = excluded.lag_blocks
 )
 INSERT INTO lake_minutes (at, namespace, blocks, row_count, bytes)
 SELECT at, '*', 12000 + 100 * n, 5000000 + 40000 * n, 130000000 + 1000000 * n FROM minutes
-ON CONFLICT (at, namespace) DO UPDATE SET blocks = excluded.blocks, row_count = excluded.row_count, bytes = excluded.bytes
 """
-_GAP = """
-DELETE FROM {table} WHERE at BETWEEN date_trunc('minute', now()) - make_interval(mins => 35)
-                              AND date_trunc('minute', now()) - make_interval(mins => 30)
-"""
+_OLD = "DELETE FROM {table} WHERE at < date_trunc('minute', now()) - interval '5 minutes'"
 
 
 def overview(dashboard: Dashboard) -> dict[str, Any]:
@@ -59,10 +54,10 @@ def busy(
         dashboard.wait_for_status(done, "COMPLETED")
         dashboard.wait_for_status(failed, "FAILED")
     with psycopg.connect(module_database_url, autocommit=True) as connection:
-        error = "UPDATE job_executions SET error = jsonb_set(error, '{error_message}', to_jsonb(%s::text)) WHERE job_id = %s"
-        connection.execute(error, (HOSTILE, failed))
+        error = "error = jsonb_set(error, '{error_message}', to_jsonb(%s::text))"
+        connection.execute(f"UPDATE job_executions SET {error} WHERE job_id = %s", (HOSTILE, failed))
         for table in ("job_minutes", "lag_minutes", "lake_minutes"):
-            connection.execute(_GAP.format(table=table))  # type: ignore[arg-type]
+            connection.execute(_OLD.format(table=table))  # type: ignore[arg-type]
         connection.execute(_HISTORY)
     yield dashboard
 
@@ -163,7 +158,8 @@ def test_a_chart_is_sharp_has_gaps_and_follows_light_and_dark_at_once(browser: B
 
 # What is drawn of the line of lags, by colour: strong ones, each with how many there are.
 _COLOURS = """() => {
-  const canvas = [...document.querySelectorAll('figure')].find((one) => one.textContent.includes('Lag behind')).querySelector('canvas');
+  const figures = [...document.querySelectorAll('figure')];
+  const canvas = figures.find((one) => one.textContent.includes('Lag behind')).querySelector('canvas');
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   const counts = new Map();
   for (let at = 0; at < data.length; at += 4) {

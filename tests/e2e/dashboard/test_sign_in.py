@@ -1,4 +1,4 @@
-"""Signing in: each role with what it may do, and what happens to an open page when its session or its controller ends."""
+"""Signing in: what each role may do, and what an open page does when its session or its controller ends."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ const RANGES = [
 /** A minute is there half a minute after its end. */
 const LOOK_MILLISECONDS = 30_000;
 const perSecond = (format) => (value) => (value === null ? "–" : `${format(value)}/s`);
+const seconds = (value) => (value === 0 ? "0 s" : duration(value));
 
 /** @param {{query: URLSearchParams}} props `range`: 1h, 6h, 24h or 7d */
 export function Trends({ query }) {
@@ -44,7 +45,7 @@ function Charts({ of }) {
       { label: "retries", values: of.retries, color: "--warning", dash: [6, 3] },
       { label: "failures", values: of.failures, color: "--bad" },
     ]} />
-    <${Chart} title="Durations of jobs: half, and 95 %, are below" at=${of.at} format=${duration} scale="seconds" lines=${[
+    <${Chart} title="Durations of jobs: half, and 95 %, are below" at=${of.at} format=${seconds} scale="seconds" lines=${[
       { label: "p50", values: of.duration_p50_seconds },
       { label: "p95", values: of.duration_p95_seconds, color: "--warning", dash: [6, 3] },
     ]} />

@@ -26,7 +26,7 @@ export default function Overview({ query }) {
     <${Loaded} resource=${overview}>${(data) => html`
       ${isNew(data) && html`<${FirstSteps} hasWorkers=${data.worker_count > 0} />`}
       <div class="cards"><${Throughput} of=${data.throughput} /><${Jobs} of=${data.jobs} /></div>`}</${Loaded}>
-    <${Trends} query=${query} />
+    ${(overview.data === null || !isNew(overview.data)) && html`<${Trends} query=${query} />`}
     <${Loaded} resource=${overview}>${(data) => html`
       <div class="cards two"><${Datasets} datasets=${data.datasets} /><${Workers} workers=${data.workers} count=${data.worker_count} /></div>
       <${Failures} failures=${data.failures} count=${data.jobs.failed_last_day} />`}</${Loaded}>`;

@@ -70,7 +70,7 @@ function TokenList({ session }) {
 
 function columnsOf(session, revoke) {
   return [
-    { title: "Name", heads: true, cell: (token) => html`<span class="address">${token.name}</span>${isOwn(token, session) && html` <small>yours</small>`}<br /><small><code>${token.prefix}…</code></small>` },
+    { title: "Name", heads: true, cell: (token) => html`${token.name}${isOwn(token, session) && html` <small>yours</small>`}<br /><small><code>${token.prefix}…</code></small>` },
     { title: "Role", cell: ({ role }) => role },
     { title: "Namespaces", cell: ({ namespaces }) => html`<span class="address">${namespaces === null ? "all" : namespaces.join(", ")}</span>` },
     { title: "Status", cell: (token) => html`<${TokenState} token=${token} />` },

@@ -29,7 +29,7 @@ export default function SignIn() {
       <${Failure} error=${state.error} title="You are not signed in" />
       <div class="actions"><button type="submit" class="primary" disabled=${state.isBusy}>${state.isBusy ? "Signing in …" : "Sign in"}</button></div>
     </form>
-    <p id="token-help" class="help"><small>Whoever runs this cluster makes tokens: <code>ampctl token create --role viewer</code>, or
+    <p id="token-help" class="help"><small>Whoever runs this cluster makes tokens: <code>ampctl token create --role viewer</code>, or${" "}
       <code>ampd token create</code> on the controller's machine. The browser keeps a session in place of the token; it ends after 12 hours without use.</small></p>
   </section>`;
 }

@@ -30,7 +30,7 @@ function List({ webhooks }) {
   const isLive = webhooks.length <= MOST_LIVE_ROWS;
   const columns = [
     { title: "Id", heads: true, cell: ({ id }) => html`<a href=${to(["webhooks", id])}>${id}</a>` },
-    { title: "URL", cell: ({ url, description }) => html`<span class="address">${shortUrl(url)}</span>${description && html`<br /><small class="address">${description}</small>`}` },
+    { title: "URL", cell: ({ url, description }) => html`<span class="address wide">${shortUrl(url)}</span>${description && html`<br /><small class="address wide">${description}</small>`}` },
     { title: "State", cell: (webhook) => html`<${WebhookState} webhook=${webhook} />` },
     { title: "Newest message", cell: (webhook) => html`<${Newest} webhook=${webhook} isLive=${isLive} />` },
     { title: "Waiting", kind: "number", cell: ({ pending }) => number(pending) },
