@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from ampd.metadata_db.late_ids import MOST_ROWS, LateIds, LatePage
+from ampd.metadata_db.late_ids import FIRST_ROWS, MOST_ROWS, LateIds, LatePage
 
 
 def page(*ids: int, newest: int | None = None, running: int = 100, next_one: int = 100) -> LatePage:
@@ -49,6 +49,13 @@ def test_a_transaction_that_lasts_for_hours_holds_nobody_up_for_long() -> None:
         late.take(page(*behind, newest=newest, running=1, next_one=1000 + newest))
     assert late.after is not None
     assert late.after > 50
+
+
+def test_a_table_that_was_full_before_the_first_look_holds_up_nothing() -> None:
+    late = LateIds()
+    late.take(page(*range(FIRST_ROWS, 2 * FIRST_ROWS)))
+    assert late.after == FIRST_ROWS - 1
+    assert late.take(page(*range(FIRST_ROWS, 2 * FIRST_ROWS + 1))) == {2 * FIRST_ROWS}
 
 
 def test_more_than_can_be_told_is_told_as_everything_once() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ampd.jobs.changes import late_page
 from ampd.metadata_db import MetadataDb, sql
-from ampd.metadata_db.late_ids import MOST_ROWS, LateIds
+from ampd.metadata_db.late_ids import LateIds
 
 
 class TableChanges:
@@ -24,8 +24,7 @@ class TableChanges:
 
         :raises AmpError: METADATA_DB_UNREACHABLE; the next look tells what this one would have told.
         """
-        parameters = {"after_id": self._files.after, "most": MOST_ROWS}
-        row = await self._db.fetch_one(sql("data_store", "changes_of_tables"), parameters)
+        row = await self._db.fetch_one(sql("data_store", "changes_of_tables"), self._files.bounds)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
         fresh = self._files.take(late_page(row, [each[0] for each in row["files"]]))
         versions = {(what, name): text for what in ("ranges", "tables") for name, text in row[what].items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from ampd.jobs.store import DEFAULT_LEASE_SECONDS
 from ampd.metadata_db import MetadataDb, sql
-from ampd.metadata_db.late_ids import MOST_ROWS, LateIds, LatePage
+from ampd.metadata_db.late_ids import LateIds, LatePage
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class JobChanges:
 
         :raises AmpError: METADATA_DB_UNREACHABLE; the next look tells what this one would have told.
         """
-        parameters = {"after_id": self._events.after, "most": MOST_ROWS, "lease_seconds": self._lease_seconds}
+        parameters = {**self._events.bounds, "lease_seconds": self._lease_seconds}
         row = await self._db.fetch_one(sql("jobs", "changes_of_jobs"), parameters)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
         fresh = self._events.take(late_page(row, [each[0] for each in row["events"]]))

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 # So many rows behind the settled ones are looked at; who has written more is said to have changed everything.
-MOST_ROWS: Final = 2000
+MOST_ROWS: Final = 3000
+# The first look begins so many before the largest id: what comes before it late is missed.
+FIRST_ROWS: Final = 1000
 # No transaction of ours lasts longer (see ampd.metadata_db.pool.TRANSACTION_SECONDS). Others that last for hours must
 # not hold the reader up.
 _SETTLED_SECONDS: Final = 35.0
@@ -50,15 +52,20 @@ class LateIds:
         self._marks: deque[_Mark] = deque()
 
     @property
+    def bounds(self) -> dict[str, int | None]:
+        """The parameters of the statement of a look."""
+        return {"after_id": self._settled, "first_rows": FIRST_ROWS, "most_rows": MOST_ROWS}
+
+    @property
     def after(self) -> int | None:
-        """The id behind which to look; None at the first look: :data:`MOST_ROWS` before the largest one."""
+        """The id behind which to look; None at the first look: :data:`FIRST_ROWS` before the largest one."""
         return self._settled
 
     def take(self, page: LatePage) -> frozenset[int] | None:
         """Return the ids that are new since the last look: none at the first one; None: too many to tell."""
         first = self._settled is None
         if self._settled is None:
-            self._settled = max(0, page.newest - MOST_ROWS)
+            self._settled = max(0, page.newest - FIRST_ROWS)
         fresh = frozenset(page.ids) - self._seen
         is_whole = len(page.ids) <= MOST_ROWS
         self._settle(page)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ampd.metadata_db import MetadataDb, sql
-from ampd.metadata_db.late_ids import MOST_ROWS, LateIds, LatePage
+from ampd.metadata_db.late_ids import LateIds, LatePage
 
 # The namespaces of a webhook's filter; None: it is told of all.
 Namespaces = frozenset[str] | None
@@ -28,8 +28,7 @@ class WebhookChanges:
 
         :raises AmpError: METADATA_DB_UNREACHABLE; the next look tells what this one would have told.
         """
-        parameters = {"after_id": self._deliveries.after, "most": MOST_ROWS}
-        row = await self._db.fetch_one(sql("webhooks", "changes_of_webhooks"), parameters)
+        row = await self._db.fetch_one(sql("webhooks", "changes_of_webhooks"), self._deliveries.bounds)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
         ids = sorted(each[0] for each in row["deliveries"])
         page = LatePage(ids, row["newest"], row["oldest_running"], row["next_transaction"])

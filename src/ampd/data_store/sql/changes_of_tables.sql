@@ -2,8 +2,8 @@
 -- leased or done, or tables have other revisions.
 WITH came AS MATERIALIZED (
     SELECT f.id, f.revision_id FROM files f
-    WHERE f.id > coalesce(%(after_id)s::bigint, (SELECT max(id) FROM files) - %(most)s, 0)
-    ORDER BY f.id LIMIT %(most)s + 1
+    WHERE f.id > coalesce(%(after_id)s::bigint, (SELECT max(id) FROM files) - %(first_rows)s, 0)
+    ORDER BY f.id LIMIT %(most_rows)s + 1
 )
 SELECT (SELECT coalesce(max(id), 0) FROM files) AS newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,

@@ -2,8 +2,8 @@
 -- minute, with their versions (a transaction ends within that time); and one text that differs when a worker has come, gone, or is drained.
 WITH came AS MATERIALIZED (
     SELECT e.id, e.job_id, e.node_id FROM job_events e
-    WHERE e.id > coalesce(%(after_id)s::bigint, (SELECT max(id) FROM job_events) - %(most)s, 0)
-    ORDER BY e.id LIMIT %(most)s + 1
+    WHERE e.id > coalesce(%(after_id)s::bigint, (SELECT max(id) FROM job_events) - %(first_rows)s, 0)
+    ORDER BY e.id LIMIT %(most_rows)s + 1
 )
 SELECT (SELECT coalesce(max(id), 0) FROM job_events) AS newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,

@@ -2,8 +2,8 @@
 -- first deliveries that wait, has changed.
 WITH came AS MATERIALIZED (
     SELECT d.id, d.webhook_id FROM webhook_deliveries d
-    WHERE d.id > coalesce(%(after_id)s::bigint, (SELECT max(id) FROM webhook_deliveries) - %(most)s, 0)
-    ORDER BY d.id LIMIT %(most)s + 1
+    WHERE d.id > coalesce(%(after_id)s::bigint, (SELECT max(id) FROM webhook_deliveries) - %(first_rows)s, 0)
+    ORDER BY d.id LIMIT %(most_rows)s + 1
 )
 SELECT (SELECT coalesce(max(id), 0) FROM webhook_deliveries) AS newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
