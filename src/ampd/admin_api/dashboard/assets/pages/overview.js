@@ -27,9 +27,14 @@ export default function Overview({ query }) {
       ${isNew(data) && html`<${FirstSteps} hasWorkers=${data.worker_count > 0} />`}
       <div class="cards"><${Throughput} of=${data.throughput} /><${Jobs} of=${data.jobs} /></div>`}</${Loaded}>
     ${(overview.data === null || !isNew(overview.data)) && html`<${Trends} query=${query} />`}
-    <${Loaded} resource=${overview}>${(data) => html`
-      <div class="cards two"><${Datasets} datasets=${data.datasets} /><${Workers} workers=${data.workers} count=${data.worker_count} /></div>
-      <${Failures} failures=${data.failures} count=${data.jobs.failed_last_day} />`}</${Loaded}>`;
+    ${overview.data !== null && html`<${Details} of=${overview.data} />`}`;
+}
+
+function Details({ of }) {
+  return html`<div>
+    <div class="cards two"><${Datasets} datasets=${of.datasets} /><${Workers} workers=${of.workers} count=${of.worker_count} /></div>
+    <${Failures} failures=${of.failures} count=${of.jobs.failed_last_day} />
+  </div>`;
 }
 
 function isNew({ jobs, datasets }) {

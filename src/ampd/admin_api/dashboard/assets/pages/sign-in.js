@@ -25,7 +25,7 @@ export default function SignIn() {
     <form onSubmit=${submit}>
       <label>Token <input ref=${field} name="token" type=${isShown ? "text" : "password"} autocomplete="current-password" required spellcheck=${false}
         autocapitalize="off" aria-describedby="token-help" /></label>
-      <label class="check"><input type="checkbox" checked=${isShown} onChange=${(event) => show(event.target.checked)} /> Show the token</label>
+      <label class="check"><input type="checkbox" checked=${isShown} onChange=${(event) => show(event.target.checked)} /> Show what is typed</label>
       <${Failure} error=${state.error} title="You are not signed in" />
       <div class="actions"><button type="submit" class="primary" disabled=${state.isBusy}>${state.isBusy ? "Signing in …" : "Sign in"}</button></div>
     </form>
