@@ -17,14 +17,20 @@ export class ApiError extends Error {
 }
 
 let csrfToken = null;
-let onSignedOut = () => {};
+let onSignedOut = (_why) => {};
+let renewCsrfToken = async () => {};
 
 /** Send `token` along with what changes something from now on. @param {string | null} token */
 export function setCsrfToken(token) {
   csrfToken = token;
 }
 
-/** Call `listener` whenever the API says that nobody is signed in. @param {() => void} listener */
+/** Call `renew` when the token is not that of the session: somebody has signed in anew in another tab. @param {() => Promise<void>} renew */
+export function whenCsrfTokenIsOld(renew) {
+  renewCsrfToken = renew;
+}
+
+/** Call `listener` whenever the API says that nobody is signed in, with why. @param {(why: string) => void} listener */
 export function whenSignedOut(listener) {
   onSignedOut = listener;
 }
@@ -38,7 +44,18 @@ export function whenSignedOut(listener) {
  *   out, lists are repeated
  * @throws {ApiError}
  */
-export async function request(method, path, { query, body, signal } = {}) {
+export async function request(method, path, options = {}) {
+  try {
+    return await requestOnce(method, path, options);
+  } catch (error) {
+    if (error.code !== "CSRF_TOKEN_INVALID") throw error;
+    await renewCsrfToken();
+    return requestOnce(method, path, options);
+  }
+}
+
+/** @param {string} method @param {string} path @param {{query?: object, body?: unknown, signal?: AbortSignal}} options */
+async function requestOnce(method, path, { query, body, signal }) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (csrfToken !== null && method !== "GET") headers["X-CSRF-Token"] = csrfToken;
@@ -99,7 +116,7 @@ async function refusal(response, path) {
   const body = await response.json().catch(() => ({}));
   const code = body.error_code ?? `HTTP_${response.status}`;
   const message = body.error_message ?? `${path} answers ${response.status} ${response.statusText}`;
-  if (response.status === 401) onSignedOut();
+  if (response.status === 401) onSignedOut(message);
   const after = Number(response.headers.get("Retry-After"));
   return new ApiError(response.status, code, message, Number.isFinite(after) && after > 0 ? after : null);
 }

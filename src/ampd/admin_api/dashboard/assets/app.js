@@ -41,7 +41,7 @@ function App() {
 
 function Header({ session }) {
   const { parts } = useRoute();
-  const here = parts[0] ?? "";
+  const here = parts[0] === "sign-in" ? "" : parts[0] ?? "";
   return html`
     <a class="skip" href="#content" onClick=${focusContent}>Skip to the content</a>
     <header class="top">
@@ -66,7 +66,8 @@ function Who({ session }) {
 
 function Content({ isIn }) {
   const { parts, query } = useRoute();
-  const [name = "", ...rest] = isIn ? parts : ["sign-in"];
+  // Who has signed in at #/sign-in asked for no page: the first one is shown.
+  const [name = "", ...rest] = isIn ? (parts[0] === "sign-in" ? [] : parts) : ["sign-in"];
   const page = PAGES.find((one) => one.name === name);
   const load = isIn ? (rest.length > 0 && page?.loadOne) || page?.load : () => import("./pages/sign-in.js");
   const title = isIn ? page?.title ?? "Not found" : "Sign in";

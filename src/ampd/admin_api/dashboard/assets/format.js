@@ -34,6 +34,7 @@ export function duration(seconds) {
   if (seconds === null || seconds === undefined) return NOTHING;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${precise.format(seconds)} s`;
+  /** @type {[string, number][]} */
   const steps = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   let left = Math.round(seconds);
   const parts = [];

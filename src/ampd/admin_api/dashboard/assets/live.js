@@ -1,4 +1,5 @@
 /** What changes in the cluster, told by one stream of server-sent events per page. */
+import { get } from "./api.js";
 import { useEffect, useRef, useState } from "./preact.js";
 
 /**
@@ -35,6 +36,9 @@ export function connectLive() {
     if (source?.readyState === EventSource.CLOSED) {
       source = null;
       again = setTimeout(connectLive, AGAIN_MILLISECONDS);
+      // An event source does not tell why it was refused. When the session has ended, this request does, and the page
+      // asks to sign in; other failures are what "away" says already.
+      get("/jobs", { limit: 1 }).catch(() => {});
     }
   });
 }

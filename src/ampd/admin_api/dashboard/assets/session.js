@@ -1,14 +1,18 @@
 /** Who looks at the dashboard, and what they may do. */
-import { ApiError, get, request, setCsrfToken, whenSignedOut } from "./api.js";
+import { ApiError, get, request, setCsrfToken, whenCsrfTokenIsOld, whenSignedOut } from "./api.js";
 import { useEffect, useState } from "./preact.js";
 
 const ROLES = ["viewer", "operator", "admin"];
 const listeners = new Set();
 let current = null;
 
-whenSignedOut(() => {
-  if (current?.signed_in && current.needs_token) set({ ...current, signed_in: false, role: null, actor: null });
+// Also where nobody needed a token before: the first one has been made meanwhile.
+whenSignedOut((why) => {
+  if (current?.signed_in) {
+    set({ ...current, signed_in: false, needs_token: true, role: null, actor: null, csrf_token: null, ended_because: why });
+  }
 });
+whenCsrfTokenIsOld(loadSession);
 
 /** Ask the controller who is signed in. @throws {ApiError} */
 export async function loadSession() {

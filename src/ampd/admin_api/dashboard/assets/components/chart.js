@@ -1,61 +1,91 @@
 /** Lines over time, drawn by uPlot, with the same numbers as a table for those who do not see them. */
+import { whenColoursChange } from "../appearance.js";
 import { html, useEffect, useRef, useState } from "../preact.js";
-import { duration, rate } from "../format.js";
+import { rate } from "../format.js";
+import { optionsOf } from "./chart-options.js";
 import { Time } from "./time.js";
 
 const LIBRARY = "/assets/vendor/uplot-1.6.32";
-const HEIGHT = 180;
+export const HEIGHT = 180;
+const MOST_ROWS = 60;
 let library = null;
 
 /**
  * @typedef {object} Line
  * @property {string} label
- * @property {(number | null)[]} values
+ * @property {(number | null)[]} values null: nothing is known, the line has a gap
  * @property {string} [color] name of a custom property of style.css
  * @property {number[]} [dash]
  */
 
 /**
- * @param {{title: string, at: number[], lines: Line[], format?: (value: number | null) => string}} props `at`: seconds since the epoch
+ * @param {{title: string, at: number[], lines: Line[], format?: (value: number | null) => string,
+ *   scale?: "numbers" | "whole" | "seconds" | "bytes"}} props `at`: seconds since the epoch; `format`: a value with its unit;
+ *   `scale`: where ticks may stand
  */
-export function Chart({ title, at, lines, format = rate }) {
+export function Chart({ title, at, lines, format = rate, scale = "numbers" }) {
+  const [shownAt, showAt] = useState(null);
+  const isEmpty = lines.every(({ values }) => values.every((value) => value === null));
+  const row = shownAt !== null && shownAt < at.length ? shownAt : newestKnown(lines);
+  return html`<figure class="chart">
+    <figcaption>${title}</figcaption>
+    <${Legend} lines=${lines} row=${row} at=${at} format=${format} />
+    ${isEmpty
+      ? html`<p class="empty plot">Nothing was recorded in this time.</p>`
+      : html`<${Plot} at=${at} lines=${lines} format=${format} scale=${scale} onPoint=${showAt} />`}
+    <${Numbers} title=${title} at=${at} lines=${lines} format=${format} />
+  </figure>`;
+}
+
+/** What the colours mean, and the values under the pointer, or else the newest ones. */
+function Legend({ lines, row, at, format }) {
+  return html`<div class="legend">
+    ${lines.map(({ label, values, color = "--accent", dash }) => html`<span key=${label}>
+      <i class=${dash ? "dashed" : ""} style=${{ borderColor: `var(${color})` }}></i>${label} <b>${format(row === null ? null : values[row])}</b>
+    </span>`)}
+    ${row !== null && html`<small><${Time} at=${at[row] * 1000} /></small>`}
+  </div>`;
+}
+
+function Plot({ at, lines, format, scale, onPoint }) {
   const box = useRef(null);
   const plot = useRef(null);
   const [failed, fail] = useState(false);
-  const data = [at, ...lines.map((line) => line.values)];
+  const newest = useRef(null);
+  newest.current = [at, ...lines.map((line) => line.values)];
   useEffect(() => {
     let isGone = false;
     load().then((uPlot) => {
       if (isGone) return;
-      plot.current = new uPlot(optionsOf(box.current, title, lines, format), data, box.current);
+      const options = { ...optionsOf(box.current, lines, format, scale, onPoint), width: box.current.clientWidth, height: HEIGHT };
+      plot.current = new uPlot(options, newest.current, box.current);
     }, () => fail(true));
     const resized = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height: HEIGHT }));
     resized.observe(box.current);
+    const ended = whenColoursChange(() => plot.current?.redraw());
     return () => {
       isGone = true;
+      ended();
       resized.disconnect();
       plot.current?.destroy();
       plot.current = null;
     };
   }, [lines.length]);
-  useEffect(() => plot.current?.setData(data), [at, ...lines.map((line) => line.values)]);
-  return html`<figure class="chart">
-    <figcaption>${title}</figcaption>
-    <div ref=${box} class="plot" aria-hidden="true"></div>
-    ${failed && html`<p class="empty">The chart could not be loaded; its numbers are below.</p>`}
-    <${Numbers} title=${title} at=${at} lines=${lines} format=${format} />
-  </figure>`;
+  useEffect(() => plot.current?.setData(newest.current), [at, ...lines.map((line) => line.values)]);
+  if (failed) return html`<p class="empty plot">The chart could not be loaded; its numbers are below.</p>`;
+  return html`<div ref=${box} class="plot" aria-hidden="true"></div>`;
 }
 
 /** The newest numbers of a chart, made when they are asked for. */
 function Numbers({ title, at, lines, format }) {
   const [isOpen, open] = useState(false);
-  const from = Math.max(0, at.length - 60);
+  const from = Math.max(0, at.length - MOST_ROWS);
   const rows = isOpen ? at.slice(from).map((second, row) => [second, from + row]).reverse() : [];
   return html`<details onToggle=${(event) => open(event.target.open)}>
-    <summary>Numbers</summary>
-    <div class="scroll" tabindex="0" role="region" aria-label=${`${title}: numbers`}>
+    <summary>Numbers<span class="visually-hidden"> of ${title}</span></summary>
+    <div class="scroll numbers" tabindex="0" role="region" aria-label=${`${title}: numbers`}>
       <table>
+        ${from > 0 && html`<caption>The newest ${MOST_ROWS} of ${at.length}</caption>`}
         <thead><tr><th scope="col">Time</th>${lines.map(({ label }) => html`<th scope="col" class="number">${label}</th>`)}</tr></thead>
         <tbody>${rows.map(([second, row]) => html`<tr key=${second}>
           <th scope="row"><${Time} at=${second * 1000} /></th>
@@ -66,31 +96,10 @@ function Numbers({ title, at, lines, format }) {
   </details>`;
 }
 
-function optionsOf(box, title, lines, format) {
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const axis = { stroke: () => color("--text-soft"), grid: { stroke: () => color("--line"), width: 1 }, ticks: { stroke: () => color("--line") } };
-  return {
-    width: box.clientWidth,
-    height: HEIGHT,
-    cursor: { y: false },
-    scales: { y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
-    axes: [axis, { ...axis, size: 60, values: (_plot, ticks) => ticks.map((tick) => format(tick)) }],
-    series: [
-      {},
-      ...lines.map(({ label, color: name = "--accent", dash }) => ({
-        label,
-        dash,
-        stroke: () => color(name),
-        width: 2,
-        points: { show: false },
-        value: (_plot, value) => format(value),
-      })),
-    ],
-  };
+function newestKnown(lines) {
+  const last = Math.max(...lines.map(({ values }) => values.findLastIndex((value) => value !== null)));
+  return last < 0 ? null : last;
 }
-
-/** Axis text for seconds. */
-export const seconds = duration;
 
 function load() {
   library ??= new Promise((resolve, reject) => {

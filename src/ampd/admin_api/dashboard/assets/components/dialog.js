@@ -2,12 +2,12 @@
 import { html, useEffect, useRef, useState } from "../preact.js";
 import { Failure } from "./failure.js";
 
-let open = () => {};
+let open = (_question) => {};
 
 /**
  * Ask whether to do `act`, and do it while the dialog shows that it is being done; a failure is shown in it.
  *
- * @param {{title: string, text: unknown, action: string, act: (values: Record<string, string>) => Promise<unknown>,
+ * @param {{title: string, text?: unknown, action: string, act: (values: Record<string, string>) => Promise<unknown>,
  *   isDangerous?: boolean, fields?: unknown, preview?: (values: Record<string, string>) => Promise<unknown>}} question `fields`: inputs with names, whose
  *   values `act` is given; `preview` shows what would be done (a dry run)
  * @returns {Promise<boolean>} whether it was done

@@ -1,7 +1,7 @@
 /** Errors: what happened, and what to do. */
 import { html } from "../preact.js";
 
-/** @param {{error: Error | null, retry?: () => void, title?: string}} props */
+/** @param {{error: (Error & {code?: string, retryAfter?: number | null}) | null, retry?: () => void, title?: string}} props */
 export function Failure({ error, retry, title = "This could not be done" }) {
   if (!error) return null;
   const code = "code" in error ? error.code : "UNEXPECTED";
@@ -19,8 +19,9 @@ export function Failure({ error, retry, title = "This could not be done" }) {
  */
 export function Loaded({ resource, children }) {
   const { data, error, reload } = resource;
-  return html`
+  // One element: this Preact mixes up the order of neighbours that are several, when they change at the same time.
+  return html`<div>
     <${Failure} error=${error} retry=${reload} title=${data === null ? "This could not be loaded" : "This is not up to date"} />
     ${data === null ? !error && html`<p class="loading" role="status">Loading …</p>` : children(data)}
-  `;
+  </div>`;
 }

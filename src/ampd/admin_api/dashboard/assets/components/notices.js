@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../preact.js";
 
 const SHOWN_MILLISECONDS = 8000;
-let add = () => {};
+let add = (_one) => {};
 let last = 0;
 
 /** Say that something was done. @param {unknown} text */
