@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 SCREENSHOTS: Final = Path(__file__).parents[2] / "test-results" / "dashboard"
 WIDE: Final = {"width": 1280, "height": 900}
 NARROW: Final = {"width": 360, "height": 800}
-_OPTIONS: Final = (
+OPTIONS: Final = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
     if program is None and not os.environ.get("CI"):
         pytest.skip("chromium is not installed: `make tools` brings it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_OPTIONS))
+        browser = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
         try:
             yield browser
         finally:
