@@ -32,6 +32,7 @@ from ampd.data_store.tables import (
     TableProgress,
     TableStore,
 )
+from ampd.data_store.worker_ranges import RangeInHand
 
 __all__ = [
     "CompactionStore",
@@ -49,6 +50,7 @@ __all__ = [
     "PlanView",
     "PlannedRange",
     "ProgressSummary",
+    "RangeInHand",
     "RangeLease",
     "RangeState",
     "RangeStore",

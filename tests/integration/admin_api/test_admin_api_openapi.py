@@ -46,6 +46,7 @@ OPERATIONS = {
     "/jobs/{id}/progress": {"get"},
     "/jobs/{id}/events": {"get"},
     "/jobs/{id}/events/{event_id}": {"get"},
+    "/manifests/generate": {"post"},
     "/workers": {"get"},
     "/workers/{id}": {"get"},
     "/workers/{id}/drain": {"post"},

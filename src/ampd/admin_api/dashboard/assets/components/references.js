@@ -25,8 +25,3 @@ export function Crumbs({ way }) {
     ${way.map(([text, address], place) => html`${place > 0 && " / "}<a href=${address}><bdi>${text}</bdi></a>`)}
   </nav>`;
 }
-
-/** A long hash, of which the begin tells enough; whole on hover. @param {{hash: string}} props */
-export function Hash({ hash }) {
-  return html`<code title=${hash}>${hash.slice(0, 12)}…</code>`;
-}

@@ -4,7 +4,7 @@ import { Action } from "../components/action.js";
 import { confirm } from "../components/dialog.js";
 import { Loaded } from "../components/failure.js";
 import { notice } from "../components/notices.js";
-import { Crumbs, Hash, JobLink } from "../components/references.js";
+import { Crumbs, JobLink } from "../components/references.js";
 import { Table } from "../components/table.js";
 import { Ago, Time } from "../components/time.js";
 import { number } from "../format.js";
@@ -52,7 +52,6 @@ function Versions({ data, revision, reload }) {
   const columns = [
     { title: "Version", heads: true, cell: ({ version }) => html`<a href=${address(version)} aria-current=${version === revision ? "true" : undefined}>${version}</a>${version === revision ? html` <small>shown</small>` : null}` },
     { title: "Tags", cell: (row) => html`<span class="badges">${tagsOf(row).map((tag) => html`<span class="tag">${tag}</span>`)}</span>` },
-    { title: "Manifest", cell: (row) => html`<${Hash} hash=${row.manifest_hash} />` },
     { title: "Registered", cell: (row) => html`<${Time} at=${row.created_at} />` },
     { title: "", cell: (row) => row.version !== "dev" && html`<${Action} role="admin" whyNot=${row.version === latest ? "The latest version cannot be removed; remove the dataset." : null}
         onClick=${() => removeVersion(data, row.version, reload)}>Remove<span class="visually-hidden"> version ${row.version}</span><//>` },

@@ -59,7 +59,7 @@ function Active({ dataset, data }) {
   const files = data.rows.reduce((sum, { revision }) => sum + (revision?.files_count ?? 0), 0);
   return html`
     <${Table} caption="Tables" columns=${columns} rows=${data.rows} keyOf=${({ table }) => table} />
-    <p class="gap"><small>${plural(files, "file")} with ${bytes(total)} in all.
+    <p class="gap"><small>${plural(files, "file")} with ${bytes(total)} in all.${" "}
       ${data.job === null ? "Front block and rows are known once a job extracts this version." : "The front block is the last one of all that hang together from the dataset's first block on."}
       ${data.isCut && ` Only the newest ${number(MOST_REVISIONS)} revisions were looked at.`}</small></p>`;
 }
