@@ -2,6 +2,7 @@
 import { get, path, post } from "../api.js";
 import { Action } from "../components/action.js";
 import { Failure, Loaded } from "../components/failure.js";
+import { Input, Select } from "../components/fields.js";
 import { Crumbs } from "../components/references.js";
 import { html, useState } from "../preact.js";
 import { useResource } from "../resource.js";
@@ -93,16 +94,6 @@ function Form({ dataset, wanted }) {
   </form>`;
 }
 
-function Input({ name, title, hint, fields, change, ...rest }) {
-  return html`<label>${title} <input ...${rest} name=${name} value=${fields[name]} onInput=${(event) => change({ [name]: event.target.value })} />${hint && html`<small>${hint}</small>`}</label>`;
-}
-
-function Select({ name, title, hint, words, fields, change }) {
-  return html`<label>${title} <select name=${name} onChange=${(event) => change({ [name]: event.target.value })}>
-    ${words.map(([value, text]) => html`<option value=${value} selected=${value === fields[name]}>${text}</option>`)}
-  </select>${hint && html`<small>${hint}</small>`}</label>`;
-}
-
 function WhatFields({ fields, change, revisions }) {
   const needsBlock = fields.end === "number" || fields.end === "behind";
   return html`<fieldset>
@@ -124,7 +115,7 @@ function HowFields({ fields, change }) {
     <legend>How</legend>
     <div class="fields">
       <${Input} name="parallelism" title="Parallelism" type="number" min="1" max="65535" step="1" required hint="ranges of blocks read at once, by free slots of any workers" ...${shared} />
-      <${Input} name="worker_id" title="Worker" list="workers" placeholder="any" spellcheck="false" autocomplete="off" hint="its id, or the begin of ids and *" ...${shared} />
+      <${Input} name="worker_id" title="Worker" list="workers" placeholder="any" hint="its id, or the begin of ids and *" ...${shared} />
       <datalist id="workers">${ids.map((id) => html`<option value=${id} />`)}</datalist>
       <${Input} name="priority" title="Priority" type="number" step="1" required hint="the higher is placed first" ...${shared} />
       <${Input} name="retries" title="Retries" type="number" min="0" step="1" placeholder="without limit" hint="of failures that may pass" ...${shared} />
@@ -132,7 +123,7 @@ function HowFields({ fields, change }) {
     <details>
       <summary>What it waits for, and how long between retries</summary>
       <div class="fields gap">
-        <${Input} name="depends_on" title="After jobs or datasets" placeholder="17, ethereum/mainnet@1.0.0" spellcheck="false" autocomplete="off" hint="which must have completed before" ...${shared} />
+        <${Input} name="depends_on" title="After jobs or datasets" placeholder="17, ethereum/mainnet@1.0.0" hint="which must have completed before" ...${shared} />
         <${Input} name="initial_delay_secs" title="First delay, in seconds" type="number" min="0" step="any" placeholder="1" ...${shared} />
         <${Input} name="multiplier" title="Times, with each retry" type="number" min="1" step="any" placeholder="2" ...${shared} />
         <${Input} name="max_delay_secs" title="Longest delay, in seconds" type="number" min="0" step="any" placeholder="300" ...${shared} />

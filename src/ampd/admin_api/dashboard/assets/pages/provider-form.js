@@ -3,12 +3,14 @@ import { post } from "../api.js";
 import { Action } from "../components/action.js";
 import { confirm } from "../components/dialog.js";
 import { Failure } from "../components/failure.js";
+import { Input, Lines, Select } from "../components/fields.js";
 import { notice } from "../components/notices.js";
 import { html, useState } from "../preact.js";
 import { textOf } from "./fields.js";
 import { parseSettings } from "./toml.js";
 
 const TOKEN_OF = { "evm-rpc": "auth_token", firehose: "token" };
+const KINDS = Object.keys(TOKEN_OF).map((kind) => [kind, kind]);
 const AT_FIRST = { name: "", kind: "evm-rpc", network: "", url: "", token: "", settings: "" };
 const OWN = ["name", "kind", "network", "url", "auth_token", "token"];
 
@@ -41,27 +43,19 @@ export function ProviderForm({ known, done }) {
     <h2 id="register-provider">Register a provider</h2>
     <div class="fields">
       <${Input} name="name" title="Name" required fields=${fields} change=${change} hint="a-z, 0-9 and _" />
-      <label>Kind <select name="kind" onChange=${(event) => change({ kind: event.target.value })}>
-        ${Object.keys(TOKEN_OF).map((kind) => html`<option value=${kind} selected=${kind === fields.kind}>${kind}</option>`)}
-      </select></label>
+      <${Select} name="kind" title="Kind" words=${KINDS} fields=${fields} change=${change} />
       <${Input} name="network" title="Network" required fields=${fields} change=${change} hint="as the manifests name it" />
       <${Input} name="url" title="URL" required fields=${fields} change=${change} hint=${html`<code>${"${VARIABLE}"}</code> is replaced on the workers`} />
       <${Input} name="token" title="Token" type="password" fields=${fields} change=${change} hint="kept by the controller, never shown again" />
     </div>
     <details>
       <summary>Further settings, or a provider file</summary>
-      <label class="gap">Settings, as in a provider file (TOML)
-        <textarea class="code" name="settings" spellcheck="false" rows="4" placeholder="confirmations = 12" value=${fields.settings} onInput=${(event) => change({ settings: event.target.value })}></textarea>
-      </label>
+      <${Lines} name="settings" title="Settings" hint="as in a provider file (TOML)" rows=${4} placeholder="confirmations = 12" fields=${fields} change=${change} />
       <label>Read a provider file <input type="file" accept=".toml" onChange=${readFile} /></label>
     </details>
     <${Failure} error=${state.error} title="It is not registered" />
     <div class="actions"><${Action} type="submit" role="admin" kind="primary" whyNot=${state.isBusy ? "It is being registered." : null}>Register<//></div>
   </form>`;
-}
-
-function Input({ name, title, hint, fields, change, ...rest }) {
-  return html`<label>${title} <input ...${rest} name=${name} value=${fields[name]} spellcheck="false" autocomplete="off" onInput=${(event) => change({ [name]: event.target.value })} />${hint && html`<small>${hint}</small>`}</label>`;
 }
 
 function replacement(name, act) {

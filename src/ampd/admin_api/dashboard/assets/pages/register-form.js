@@ -2,13 +2,14 @@
 import { post } from "../api.js";
 import { Action } from "../components/action.js";
 import { Failure } from "../components/failure.js";
+import { Check, Input, Lines, Select } from "../components/fields.js";
 import { notice } from "../components/notices.js";
 import { Crumbs } from "../components/references.js";
 import { html, useState } from "../preact.js";
 import { go, to } from "../router.js";
 import { numberOf, textOf } from "./fields.js";
 
-const KINDS = ["evm-rpc", "firehose"];
+const KINDS = [["evm-rpc", "evm-rpc"], ["firehose", "firehose"]];
 const AT_FIRST = { namespace: "", name: "", version: "1.0.0", kind: "evm-rpc", network: "", start_block: "0", is_final: false, manifest: "" };
 
 export default function Register() {
@@ -66,10 +67,6 @@ function parsed(text) {
   }
 }
 
-function Input({ name, title, hint, fields, change, ...rest }) {
-  return html`<label>${title} <input ...${rest} name=${name} value=${fields[name]} spellcheck="false" autocomplete="off" onInput=${(event) => change({ [name]: event.target.value })} />${hint && html`<small>${hint}</small>`}</label>`;
-}
-
 function NameFields({ fields, change }) {
   return html`<fieldset>
     <legend>Name</legend>
@@ -85,19 +82,15 @@ function ManifestFields({ fields, change, generate, readFile }) {
   return html`<fieldset>
     <legend>Manifest</legend>
     <div class="fields">
-      <label>Kind <select name="kind" onChange=${(event) => change({ kind: event.target.value })}>
-        ${KINDS.map((kind) => html`<option value=${kind} selected=${kind === fields.kind}>${kind}</option>`)}
-      </select></label>
+      <${Select} name="kind" title="Kind" words=${KINDS} fields=${fields} change=${change} />
       <${Input} name="network" title="Network" required=${fields.manifest === ""} fields=${fields} change=${change} hint="that of its provider" />
       <${Input} name="start_block" title="First block" type="number" min="0" step="1" fields=${fields} change=${change} />
-      <div class="choices"><label><input type="checkbox" name="is_final" checked=${fields.is_final} onChange=${(event) => change({ is_final: event.target.checked })} /> Only final blocks</label></div>
+      <${Check} name="is_final" title="Only final blocks" fields=${fields} change=${change} />
     </div>
     <details open=${fields.manifest !== ""}>
       <summary>See or change it, or give another one</summary>
-      <div class="actions"><button type="button" onClick=${generate}>Make it of the fields above</button></div>
-      <label class="gap">JSON; when there is any, it counts and not the fields above
-        <textarea class="code" name="manifest" rows="12" spellcheck="false" value=${fields.manifest} onInput=${(event) => change({ manifest: event.target.value })}></textarea>
-      </label>
+      <div class="actions spaced"><button type="button" onClick=${generate}>Make it of the fields above</button></div>
+      <${Lines} name="manifest" title="JSON" hint="when there is any, it counts and not the fields above" rows=${12} fields=${fields} change=${change} />
       <label>Read a file <input type="file" accept=".json,application/json" onChange=${readFile} /></label>
     </details>
   </fieldset>`;

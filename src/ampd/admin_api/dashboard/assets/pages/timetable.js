@@ -1,6 +1,7 @@
 /** When a job runs: fields of a schedule, and a look at the times that it means. */
 import { post } from "../api.js";
 import { Failure } from "../components/failure.js";
+import { Check, Input, Select } from "../components/fields.js";
 import { Time } from "../components/time.js";
 import { html, useEffect, useState } from "../preact.js";
 import { given, momentOf, numberOf, textOf } from "./fields.js";
@@ -54,45 +55,33 @@ export function TimetableFields({ fields, change }) {
   </fieldset>`;
 }
 
-function Text({ name, title, fields, change, hint, ...rest }) {
-  return html`<label>${title} <input ...${rest} name=${name} value=${fields[name]} onInput=${(event) => change({ [name]: event.target.value })} />${hint && html`<small>${hint}</small>`}</label>`;
-}
-
 function Moment({ name, title, fields, change, isNeeded = false }) {
-  return html`<${Text} name=${name} title=${title} type="datetime-local" step="1" required=${isNeeded} fields=${fields} change=${change} hint=${`in your zone, ${NO_TIMETABLE.tz}`} />`;
+  return html`<${Input} name=${name} title=${title} type="datetime-local" step="1" required=${isNeeded} fields=${fields} change=${change} hint=${`in your zone, ${NO_TIMETABLE.tz}`} />`;
 }
 
 function CronFields({ fields, change }) {
   return html`
-    <${Text} name="cron" title="Cron expression" required spellcheck="false" autocomplete="off" fields=${fields} change=${change} hint="minute hour day month weekday, or @daily" />
-    <${Text} name="tz" title="Time zone" list="time-zones" required spellcheck="false" autocomplete="off" fields=${fields} change=${change} hint="an IANA name" />
+    <${Input} name="cron" title="Cron expression" required fields=${fields} change=${change} hint="minute hour day month weekday, or @daily" />
+    <${Input} name="tz" title="Time zone" list="time-zones" required fields=${fields} change=${change} hint="an IANA name" />
     <datalist id="time-zones">${["UTC", ...Intl.supportedValuesOf("timeZone")].map((zone) => html`<option value=${zone} />`)}</datalist>`;
 }
 
 function EveryFields({ fields, change }) {
   return html`
-    <${Text} name="every" title="Every" type="number" min="0" step="any" required fields=${fields} change=${change} />
-    <label>Unit <select name="unit" onChange=${(event) => change({ unit: event.target.value })}>
-      ${Object.keys(UNITS).map((unit) => html`<option value=${unit} selected=${unit === fields.unit}>${unit}</option>`)}
-    </select></label>`;
+    <${Input} name="every" title="Every" type="number" min="0" step="any" required fields=${fields} change=${change} />
+    <${Select} name="unit" title="Unit" words=${Object.keys(UNITS).map((unit) => [unit, unit])} fields=${fields} change=${change} />`;
 }
 
-function Choice({ name, title, words, fields, change }) {
-  return html`<label>${title} <select name=${name} onChange=${(event) => change({ [name]: event.target.value })}>
-    ${Object.entries(words).map(([value, text]) => html`<option value=${value} selected=${value === fields[name]}>${text}</option>`)}
-  </select></label>`;
-}
-
-const OVERLAPS = { "": "skip that time (default)", queue: "run it afterwards", cancel_running: "stop what runs" };
-const CATCH_UPS = { "": "run once (default)", skip: "leave them out", run_all: "run them all" };
+const OVERLAPS = [["", "skip that time (default)"], ["queue", "run it afterwards"], ["cancel_running", "stop what runs"]];
+const CATCH_UPS = [["", "run once (default)"], ["skip", "leave them out"], ["run_all", "run them all"]];
 
 function RepeatedFields({ fields, change }) {
   return html`
     <${Moment} name="end_date" title="Not after" fields=${fields} change=${change} />
-    <${Text} name="limit" title="At most so often" type="number" min="1" step="1" placeholder="no limit" fields=${fields} change=${change} />
-    <${Choice} name="overlap" title="When it still runs" words=${OVERLAPS} fields=${fields} change=${change} />
-    <${Choice} name="catch_up" title="For missed times" words=${CATCH_UPS} fields=${fields} change=${change} />
-    <div class="choices"><label><input type="checkbox" name="pause_on_failure" checked=${fields.pause_on_failure} onChange=${(event) => change({ pause_on_failure: event.target.checked })} /> Pause it when a run has failed</label></div>`;
+    <${Input} name="limit" title="At most so often" type="number" min="1" step="1" placeholder="no limit" fields=${fields} change=${change} />
+    <${Select} name="overlap" title="When it still runs" words=${OVERLAPS} fields=${fields} change=${change} />
+    <${Select} name="catch_up" title="For missed times" words=${CATCH_UPS} fields=${fields} change=${change} />
+    <${Check} name="pause_on_failure" title="Pause it when a run has failed" fields=${fields} change=${change} />`;
 }
 
 /** The next times of a schedule, as the API reckons them. @param {{schedule: object | null}} props */
