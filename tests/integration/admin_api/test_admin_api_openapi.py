@@ -10,7 +10,10 @@ from ampd import __version__
 from ampd.admin_api import (
     job_models,
     lake_models,
+    live_models,
     models,
+    overview_models,
+    range_models,
     schedule_models,
     schema_models,
     session_models,
@@ -25,6 +28,7 @@ OPERATIONS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/events": {"get"},
+    "/live": {"get"},
     "/metrics": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
@@ -41,9 +45,12 @@ OPERATIONS = {
     "/jobs/{id}/pause": {"post"},
     "/jobs/{id}/resume": {"post"},
     "/jobs/{id}/retry": {"post"},
+    "/overview": {"get"},
+    "/overview/history": {"get"},
     "/jobs/{id}/history": {"get"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
+    "/jobs/{id}/ranges": {"get"},
     "/jobs/{id}/events": {"get"},
     "/jobs/{id}/events/{event_id}": {"get"},
     "/manifests/generate": {"post"},
@@ -181,6 +188,9 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         vars(models)
         | vars(job_models)
         | vars(lake_models)
+        | vars(live_models)
+        | vars(overview_models)
+        | vars(range_models)
         | vars(schedule_models)
         | vars(schema_models)
         | vars(session_models)
