@@ -284,7 +284,6 @@ def test_a_dataset_is_verified_compacted_restored_and_removed(
     assert api.get(f"/datasets/{name}/versions/1.0.0/restore").json()["state"] == "COMPLETED"
     page.get_by_role("button", name="Remove …").click()
     expect(page.get_by_role("dialog")).to_contain_text("its 1 version 1.0.0")
-    look(page, "dataset-remove")
     _confirm(page, f"Remove {name}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Datasets")
     assert api.get(f"/datasets/{name}").status_code == 404

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from support.browser import look
+from support.browser import look, page_at
 from support.daemons import Process
 from support.dashboard import Dashboard
 
@@ -65,7 +64,7 @@ def test_a_worker_is_drained_after_a_question_and_gets_work_again(
     assert is_draining() is False
 
 
-def test_a_worker_shows_its_jobs_and_ranges_and_a_dead_one_is_told_apart(
+def test_a_worker_shows_its_jobs_and_ranges_and_one_that_is_gone_is_told_apart(
     page: Page, dashboard: Dashboard, other: Process, slow_node: str
 ) -> None:
     page.goto("/#/workers/eth-1")
@@ -83,17 +82,15 @@ def test_a_worker_shows_its_jobs_and_ranges_and_a_dead_one_is_told_apart(
     look(page, "worker")
     page.goto("/#/workers")
     expect(_row(page, "eth-1")).to_contain_text("live")
-    other.signal(signal.SIGKILL)
-    other.wait()
+    other.end()
     expect(_row(page, "eth-1")).to_have_count(0, timeout=20_000)
     page.get_by_label("Show 1 worker that is gone").check()
     expect(_row(page, "eth-1")).to_contain_text("gone")
 
 
-def test_a_worker_that_never_was_is_told(page: Page, dashboard: Dashboard) -> None:
+def test_a_worker_that_never_was_is_told(browser: Browser, dashboard: Dashboard) -> None:
     with dashboard.api() as api:
         message = api.get("/workers/nobody").json()["error_message"]
-    # The browser tells of the answer in its console too.
-    page.route("**/workers/nobody", lambda route: route.continue_())
-    page.goto("/#/workers/nobody")
-    expect(page.get_by_role("alert")).to_contain_text(message)
+    with page_at(browser, dashboard.url, ["the server responded with a status of 404"]) as page:
+        page.goto("/#/workers/nobody")
+        expect(page.get_by_role("alert")).to_contain_text(message)

@@ -14,7 +14,7 @@ const LOOK_MILLISECONDS = 5000;
 export function WorkerState({ worker: { live, draining } }) {
   return html`<span class="badges">
     ${live ? html`<${State} state="LIVE" tone="good" sign="●" />` : html`<${State} state="GONE" tone="bad" sign="✗" />`}
-    ${draining && html`<${State} state="DRAINING" tone="warning" sign="⏷" />`}
+    ${draining && html`<${State} state="DRAINING" tone="warning" sign="▽" />`}
   </span>`;
 }
 

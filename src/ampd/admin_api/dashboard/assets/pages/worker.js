@@ -46,7 +46,7 @@ function Facts({ worker }) {
 
 function Ranges({ ranges }) {
   const columns = [
-    { title: "Blocks", heads: true, cell: ({ start_block: start, end_block: end }) => `${number(start)} – ${number(end)}` },
+    { title: "Blocks", heads: true, cell: ({ start_block: start, end_block: end }) => html`<span class="nowrap">${number(start)} – ${number(end)}</span>` },
     { title: "State", cell: ({ state }) => html`<${State} state=${state} tone="busy" sign=${state === "WRITING" ? "✎" : "⇣"} />` },
     { title: "Job", cell: ({ job_id: job }) => html`<a href=${to(["jobs", job])}>#${job}</a>` },
     { title: "Dataset", cell: ({ dataset }) => html`<${DatasetLink} ...${dataset} />` },
