@@ -80,6 +80,10 @@ bench-timetable: $(STAMPS)/dev ## How late 10,000 jobs with timetables fire; one
 bench-api: $(STAMPS)/dev ## 100 clients that watch 100,000 jobs and 100,000 files a table; one line of JSON at the end
 	$(BIN)/python benchmarks/admin_api_load.py $(BENCH_ARGS)
 
+.PHONY: bench-dashboard
+bench-dashboard: $(STAMPS)/dev ## What pages of the dashboard wait for with 10,000 jobs and 200 workers; one line of JSON at the end
+	$(BIN)/python benchmarks/dashboard.py $(BENCH_ARGS)
+
 .PHONY: bench-events
 bench-events: $(STAMPS)/dev ## Jobs with a dead Kafka broker beside jobs without events; one line of JSON at the end
 	$(BIN)/python benchmarks/events.py $(BENCH_ARGS)

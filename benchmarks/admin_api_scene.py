@@ -1,4 +1,4 @@
-"""What ``admin_api_load.py`` measures the Admin API over.
+"""What ``admin_api_load.py`` measures the Admin API over; ``dashboard.py`` does so over a smaller one.
 
 100,000 jobs with their histories, a dataset whose tables have 100,000 files each, workers that beat, an extraction that
 goes on, and a controller. Jobs and files are written as the system's own statements would have left them, which
@@ -11,7 +11,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,21 @@ LIMITED = ("ethereum", "team_3")
 # Which job is what follows from its number: those that have ended come first, then what is held, paused, due, on a
 # timetable, and what waits for its time.
 ENDED, HELD, PAUSED, DUE, RECURRING = 94_000, WORKERS * SLOTS, 500, 3_300, 1_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many jobs there are, and of which sort."""
+
+    jobs: int = JOBS
+    ended: int = ENDED
+    held: int = HELD
+    paused: int = PAUSED
+    due: int = DUE
+    recurring: int = RECURRING
+
+
+LARGE = Size()
 _FILL = Path(__file__).with_suffix(".sql")
 
 
@@ -58,7 +73,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(server: EmbeddedPostgres, directory: Path, *, clients: int) -> AsyncIterator[Scene]:
+async def scene(server: EmbeddedPostgres, directory: Path, *, clients: int, size: Size = LARGE) -> AsyncIterator[Scene]:
     """Make all of it, and keep the workers alive and the extraction going until the end."""
     migrate(server.url)
     cluster = Cluster(directory, server.url)
@@ -66,18 +81,18 @@ async def scene(server: EmbeddedPostgres, directory: Path, *, clients: int) -> A
         stack.callback(cluster.end)
         controller = cluster.start_controller()
         sessions: list[WorkerSession] = []
-        async with MetadataDb(server.url) as db, _going_on(_beat(sessions)):
+        async with MetadataDb(server.url) as db, going_on(_beat(sessions)):
             extraction = await _start_extraction(cluster, db, sessions, stack)
             sessions += [_worker(db.url, f"worker-{number}", SLOTS, stack)[1] for number in range(WORKERS)]
-            await asyncio.to_thread(_fill_jobs, server.url)
+            await asyncio.to_thread(_fill_jobs, server.url, size)
             tokens = await _tokens(AccessStore(db), clients)
             revisions = {table: revision.id for table, revision in extraction.revisions.items()}
-            async with _going_on(_extract(extraction)):
+            async with going_on(_extract(extraction)):
                 yield Scene(cluster, controller.popen.pid, extraction.job_id, revisions, tokens)
 
 
 @asynccontextmanager
-async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Let ``work`` go on until the end; that it did, is part of what is measured."""
     task = asyncio.create_task(work)
     try:
@@ -124,10 +139,10 @@ def _worker(url: str, node_id: str, slots: int, stack: ExitStack) -> tuple[Worke
     return identity, session
 
 
-def _fill_jobs(url: str) -> None:
-    counts = {"ended": ENDED, "held": HELD, "paused": PAUSED, "due": DUE, "recurring": RECURRING}
+def _fill_jobs(url: str, size: Size) -> None:
+    counts = {name: count for name, count in asdict(size).items() if name != "jobs"}
     last = dict(zip(counts, accumulate(counts.values()), strict=True))
-    numbers = {**last, "jobs": JOBS, "workers": WORKERS}
+    numbers = {**last, "jobs": size.jobs, "workers": WORKERS}
     with psycopg.connect(url, autocommit=True) as connection:
         with connection.transaction():
             for statement in _FILL.read_text(encoding="utf-8").split(";\n"):
@@ -135,7 +150,7 @@ def _fill_jobs(url: str) -> None:
                     connection.execute(statement.encode(), numbers)
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
-    say(f"{JOBS} jobs: {counts}")
+    say(f"{size.jobs} jobs: {counts}")
 
 
 async def _tokens(store: AccessStore, clients: int) -> dict[str, list[str]]:

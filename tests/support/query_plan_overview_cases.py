@@ -64,7 +64,7 @@ async def keeping_what_was_counted(engine: Engine) -> None:
     await engine.db.execute(sql("jobs", "expire_job_minutes"), {"kept_days": 8})
 
 
-@reads(job_trend=2 * 3 * 60)
+@reads(job_trend=2 * 3 * 60 + 60)
 async def showing_what_became_of_executions(engine: Engine) -> None:
     await engine.connection.run(
         """INSERT INTO job_minutes SELECT to_timestamp(60 * n), namespace, 0, 0

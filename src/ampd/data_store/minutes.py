@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ampd.data_store.figures import TableFigures, read_table_figures
-from ampd.jobs.minutes import ALL, KEPT_DAYS, LATE_SECONDS, MOST_BACK
+from ampd.jobs.minutes import ALL, EXPIRY_MINUTES, KEPT_DAYS, LATE_SECONDS, MOST_BACK, steps_of_trend
 from ampd.metadata_db import MetadataDb, sql
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -46,7 +46,8 @@ async def count_lake_minute(db: MetadataDb) -> bool:
         minute = {"since": row["at"], "until": row["at"] + _MINUTE, "visible": None}
         found = await (await connection.execute(sql("data_store", "lake_throughput"), minute)).fetchall()
         await connection.execute(sql("data_store", "add_lake_minutes"), _rows(row["at"], found))
-        await connection.execute(sql("data_store", "expire_lake_minutes"), {"kept_days": KEPT_DAYS})
+        if row["at"].minute % EXPIRY_MINUTES == 0:  # it reads all that is kept
+            await connection.execute(sql("data_store", "expire_lake_minutes"), {"kept_days": KEPT_DAYS})
     return True
 
 
@@ -89,11 +90,10 @@ def largest_lags(tables: Iterable[TableFigures]) -> dict[str, int]:
 
 
 async def read_lake_trend(
-    db: MetadataDb, scope: dict[str, Any], since: int, step_seconds: int, points: int
+    db: MetadataDb, visible: Sequence[str] | None, since: int, step_seconds: int, points: int
 ) -> Sequence[LakeTrend]:
     """See :meth:`ampd.data_store.LakeOverview.trend`."""
-    bounds = {"since": since, "until": since + points * step_seconds, "step_seconds": step_seconds}
-    rows = await db.fetch_all(sql("data_store", "lake_trend"), bounds | scope)
+    rows = await db.fetch_all(sql("data_store", "lake_trend"), steps_of_trend(visible, since, step_seconds, points))
     found = {row["step"]: row for row in rows}
     return [_trend(found.get(step)) for step in range(points)]
 

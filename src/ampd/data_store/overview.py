@@ -67,7 +67,7 @@ class LakeOverview(LimitedStore):
         """Return what came to count in each of ``points`` steps, the first of which begins at ``since`` (Unix seconds,
         a whole minute).
         """
-        return await read_lake_trend(self._db, self._scope(), since, step_seconds, points)
+        return await read_lake_trend(self._db, self._visible, since, step_seconds, points)
 
 
 def _by_job(tables: Iterable[TableFigures]) -> Iterable[Sequence[TableFigures]]:

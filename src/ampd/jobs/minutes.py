@@ -14,6 +14,7 @@ from ampd.jobs.states import HELD_STATES
 from ampd.metadata_db import MetadataDb, sql
 
 KEPT_DAYS: Final = 8
+EXPIRY_MINUTES: Final = 30
 # So many minutes that nobody has counted are made up for: controllers were away.
 MOST_BACK: Final = 30
 # Whatever was begun so long ago has been committed, or never will be: see ampd.metadata_db.pool.TRANSACTION_SECONDS.
@@ -70,7 +71,8 @@ async def count_job_minute(db: MetadataDb) -> bool:
         minute = late | {"at": row["at"], "held_states": list(HELD_STATES)}
         found = await (await connection.execute(sql("jobs", "outcomes_of_minute"), minute)).fetchall()
         await connection.execute(sql("jobs", "add_job_minutes"), _rows(row["at"], found))
-        await connection.execute(sql("jobs", "expire_job_minutes"), {"kept_days": KEPT_DAYS})
+        if row["at"].minute % EXPIRY_MINUTES == 0:  # it reads all that is kept
+            await connection.execute(sql("jobs", "expire_job_minutes"), {"kept_days": KEPT_DAYS})
     return True
 
 
@@ -93,18 +95,28 @@ def _rows(at: datetime, found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 async def read_job_trend(
-    db: MetadataDb, scope: dict[str, Any], since: int, step_seconds: int, points: int
+    db: MetadataDb, visible: Sequence[str] | None, since: int, step_seconds: int, points: int
 ) -> Sequence[JobTrend | None]:
     """See :meth:`ampd.jobs.JobOverview.trend`."""
-    bounds = {"since": since, "until": since + points * step_seconds, "step_seconds": step_seconds}
-    rows = await db.fetch_all(sql("jobs", "job_trend"), bounds | scope)
-    found = {row["step"]: JobTrend(row["retries"], row["failures"], _sum(row["durations"] or ())) for row in rows}
+    steps = steps_of_trend(visible, since, step_seconds, points)
+    rows = await db.fetch_all(sql("jobs", "job_trend"), steps)
+    found = {row["step"]: _trend(row) for row in rows}
     return [found.get(step) for step in range(points)]
 
 
-def _sum(durations: Iterable[Mapping[str, int]]) -> Mapping[int, int]:
-    total: Counter[int] = Counter()
-    for each in durations:
-        for step, count in each.items():
-            total[int(step)] += count
-    return total
+def _trend(row: Mapping[str, Any]) -> JobTrend:
+    durations = {int(step): count for step, count in row["durations"].items()}
+    return JobTrend(row["retries"], row["failures"], durations)
+
+
+def steps_of_trend(visible: Sequence[str] | None, since: int, step_seconds: int, points: int) -> dict[str, Any]:
+    """Return the parameters of a trend's statement. The rows of the whole cluster tell which minutes are known, those
+    of the ``visible`` namespaces (None: all) what is shown.
+    """
+    return {
+        "since": since,
+        "until": since + points * step_seconds,
+        "step_seconds": step_seconds,
+        "known_by": [ALL],
+        "shown": [ALL] if visible is None else list(visible),
+    }

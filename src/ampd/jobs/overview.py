@@ -62,4 +62,4 @@ class JobOverview(LimitedStore):
         """Return what became of executions in each of ``points`` steps, the first of which begins at ``since`` (Unix
         seconds, a whole minute); None: nobody counted then.
         """
-        return await read_job_trend(self._db, self._scope(), since, step_seconds, points)
+        return await read_job_trend(self._db, self._visible, since, step_seconds, points)

@@ -3,7 +3,8 @@
 An id is given when a row is written, and the row is seen when its transaction has committed: a smaller id may come into
 sight after a larger one. So a reader looks again behind an id up to which nothing can come any more, and leaves out
 what it has seen. That id is the largest one of an earlier look, once all transactions have ended that were under way
-then: PostgreSQL tells the oldest that is still running.
+then: PostgreSQL tells the oldest that is still running. Each look takes a transaction number of its own for that. What
+snapshots call xmax would not do: numbers above the last one that has ended may be at work already.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _SETTLED_SECONDS: Final = 35.0
 @dataclass(frozen=True)
 class LatePage:
     """What a look has found: the ids behind the settled one, ascending, :data:`MOST_ROWS` + 1 at most; the largest id
-    of all (0: there is none); the oldest transaction that was running, and the first that had not begun.
+    of all (0: there is none); the oldest transaction that was running, and the look's own, whose number is larger than
+    that of any that had written one of these ids.
     """
 
     ids: Sequence[int]

@@ -7,7 +7,7 @@ WITH came AS MATERIALIZED (
 )
 SELECT (SELECT coalesce(max(id), 0) FROM files) AS newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_transaction,
+       pg_current_xact_id()::text::bigint AS next_transaction,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(came.id, r.metadata ->> 'dataset_namespace')), '[]')
         FROM came JOIN table_revisions r ON r.id = came.revision_id) AS files,
        (SELECT coalesce(jsonb_object_agg(namespace, version), '{}') FROM (

@@ -7,7 +7,7 @@ WITH came AS MATERIALIZED (
 )
 SELECT (SELECT coalesce(max(id), 0) FROM job_events) AS newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_transaction,
+       pg_current_xact_id()::text::bigint AS next_transaction,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(came.id, came.job_id, namespace_of_job(j.kind, j.input), came.node_id IS NOT NULL)), '[]')
         FROM came LEFT JOIN jobs j ON j.id = came.job_id) AS events,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(j.id, namespace_of_job(j.kind, j.input), j.xmin::text || ' ' || coalesce(p.xmin::text, ''))), '[]')

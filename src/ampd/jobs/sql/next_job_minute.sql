@@ -3,7 +3,7 @@
 SELECT CASE WHEN each.at <= now() - make_interval(secs => 60 + %(late_seconds)s) THEN each.at END AS at
 FROM (
     SELECT greatest(
-        (SELECT max(at) + interval '1 minute' FROM job_minutes),
+        (SELECT max(at) + interval '1 minute' FROM job_minutes WHERE namespace = '*'),
         date_trunc('minute', now() - make_interval(secs => 60 + %(late_seconds)s) - make_interval(mins => %(most_back)s))
     ) AS at
 ) each

@@ -12,7 +12,7 @@ CREATE TABLE job_minutes (
     retries   bigint NOT NULL, -- attempts that ended to be tried again
     failures  bigint NOT NULL, -- executions that ended as FAILED
     durations jsonb NOT NULL DEFAULT '{}', -- of executions that completed or failed: {step: how many}, a step is an eighth of a doubling of 1 s
-    PRIMARY KEY (at, namespace)
+    PRIMARY KEY (namespace, at)
 );
 
 -- Of the lake: what came to count.
@@ -22,7 +22,7 @@ CREATE TABLE lake_minutes (
     blocks    bigint NOT NULL, -- of each dataset those that all of its tables got
     row_count bigint NOT NULL,
     bytes     bigint NOT NULL,
-    PRIMARY KEY (at, namespace)
+    PRIMARY KEY (namespace, at)
 );
 
 -- How many blocks the table that lags most was behind, when somebody looked in that minute. Past lags stand nowhere
@@ -31,5 +31,5 @@ CREATE TABLE lag_minutes (
     at         timestamptz NOT NULL,
     namespace  text NOT NULL,
     lag_blocks bigint NOT NULL,
-    PRIMARY KEY (at, namespace)
+    PRIMARY KEY (namespace, at)
 );

@@ -7,7 +7,7 @@ WITH came AS MATERIALIZED (
 )
 SELECT (SELECT coalesce(max(id), 0) FROM webhook_deliveries) AS newest,
        pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_transaction,
+       pg_current_xact_id()::text::bigint AS next_transaction,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(id, webhook_id)), '[]') FROM came) AS deliveries,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(w.id, w.dataset_namespaces, concat_ws(' ', w.xmin, waiting.version))), '[]')
         FROM webhooks w
