@@ -171,28 +171,29 @@ class WorkerInfoBody(BaseModel):
     build_date: str = "unknown"
 
 
+WORKER_EXAMPLE: JsonObject = {
+    "node_id": "worker-01",
+    "live": True,
+    "draining": False,
+    "slots": 4,
+    "running_jobs": 1,
+    "info": {
+        "version": "0.1.0",
+        "commit_sha": "8b065bde9c1a2f3e4d5c6b7a8e9f0a1b2c3d4e5f",
+        "commit_timestamp": INSTANT,
+        "build_date": INSTANT,
+    },
+    "created_at": INSTANT,
+    "registered_at": INSTANT,
+    "heartbeat_at": LATER,
+    "kinds": ["compaction", "extraction", "http", "verification"],
+}
+
+
 class WorkerBody(BaseModel):
     """A worker. ``live``: its last heartbeat is younger than a lease. ``draining``: it gets no new work."""
 
-    model_config = example(
-        {
-            "node_id": "worker-01",
-            "live": True,
-            "draining": False,
-            "slots": 4,
-            "running_jobs": 1,
-            "info": {
-                "version": "0.1.0",
-                "commit_sha": "8b065bde9c1a2f3e4d5c6b7a8e9f0a1b2c3d4e5f",
-                "commit_timestamp": INSTANT,
-                "build_date": INSTANT,
-            },
-            "created_at": INSTANT,
-            "registered_at": INSTANT,
-            "heartbeat_at": LATER,
-            "kinds": ["compaction", "extraction", "http", "verification"],
-        }
-    )
+    model_config = example(WORKER_EXAMPLE)
 
     node_id: str
     live: bool

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
@@ -37,7 +38,7 @@ from ampd.admin_api.shapes import (
 )
 from ampd.admin_api.strict import MAX_INT64, Strict, refuse_strange_values
 from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
-from ampd.datasets import generate_manifest
+from ampd.datasets import SUPPORTED_KINDS, generate_manifest
 from ampd.errors import AmpError
 from ampd.jobs import validate_node_id
 
@@ -169,6 +170,17 @@ class VerifyRequest(Strict):
     )
     worker_id: Selector = Field(default=None, description="the worker that must run it: its id, or a prefix and '*'")
     priority: StrictInt = Field(default=0, ge=-MAX_INT32, le=MAX_INT32, description="the higher is placed first")
+
+
+class GenerateManifestRequest(Strict):
+    """Body of POST /manifests/generate."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "evm-rpc", "network": "mainnet"}]})
+
+    kind: Annotated[StrictStr, shaped({"enum": list(SUPPORTED_KINDS)})]
+    network: Annotated[StrictStr, Field(description="as its provider names it")]
+    start_block: StrictInt = Field(default=0, ge=0, le=MAX_INT64, description="the first block that is extracted")
+    finalized_blocks_only: StrictBool = Field(default=False, description="leave out what a reorg could still replace")
 
 
 class RegisterDatasetRequest(Strict):

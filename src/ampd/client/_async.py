@@ -153,6 +153,12 @@ class AsyncManifests(AsyncManifestUse):
         """Store a manifest and return its hash."""
         return await self._send(_calls.register_manifest(manifest))
 
+    async def generate(
+        self, kind: str, network: str, *, start_block: int = 0, finalized_blocks_only: bool = False
+    ) -> Json:
+        """Return a manifest with all tables of a kind; it is not stored."""
+        return await self._send(_calls.generate_manifest(kind, network, start_block, finalized_blocks_only))
+
     async def list(self) -> builtins.list[ManifestSummary]:
         """Return all manifests."""
         return await self._send(_calls.list_manifests())

@@ -135,6 +135,13 @@ def register_manifest(manifest: Json) -> Call[str]:
     return Call("POST", "/manifests", _json(lambda data: str(data["hash"])), body=manifest)
 
 
+def generate_manifest(kind: str, network: str, start_block: int, finalized_blocks_only: bool) -> Call[Json]:
+    body = {"kind": kind, "network": network, "start_block": start_block}
+    return Call(
+        "POST", "/manifests/generate", _json(dict), body=body | {"finalized_blocks_only": finalized_blocks_only}
+    )
+
+
 def list_manifests() -> Call[list[ManifestSummary]]:
     return Call("GET", "/manifests", _items("manifests", ManifestSummary.from_json))
 

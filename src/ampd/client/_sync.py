@@ -153,6 +153,10 @@ class Manifests(ManifestUse):
         """Store a manifest and return its hash."""
         return self._send(_calls.register_manifest(manifest))
 
+    def generate(self, kind: str, network: str, *, start_block: int = 0, finalized_blocks_only: bool = False) -> Json:
+        """Return a manifest with all tables of a kind; it is not stored."""
+        return self._send(_calls.generate_manifest(kind, network, start_block, finalized_blocks_only))
+
     def list(self) -> builtins.list[ManifestSummary]:
         """Return all manifests."""
         return self._send(_calls.list_manifests())

@@ -36,6 +36,7 @@ from ampd.data_store.tables import (
     TableProgress,
     TableStore,
 )
+from ampd.data_store.worker_ranges import RangeInHand
 
 __all__ = [
     "BlockState",
@@ -58,6 +59,7 @@ __all__ = [
     "PlanView",
     "PlannedRange",
     "ProgressSummary",
+    "RangeInHand",
     "RangeLease",
     "RangeState",
     "RangeStore",

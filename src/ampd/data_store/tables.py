@@ -7,7 +7,7 @@ that hang together up to date with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from ampd.data_store.job_ranges import JobRanges, read_job_ranges
 from ampd.data_store.ranges import BlockRange
+from ampd.data_store.worker_ranges import RangeInHand, read_ranges_of_worker
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Job, Lease, hold_lease
 from ampd.metadata_db import Connection, MetadataDb, sql
@@ -183,3 +184,7 @@ class TableStore:
             wanted = end_block - report["start_block"] + 1
             eta = max(0, round((wanted - row["blocks_done"]) / rate))
         return ProgressSummary(end_block=end_block, blocks_per_second=rate, eta_seconds=eta)
+
+    async def ranges_of_worker(self, node_id: str, namespaces: Sequence[str] | None = None) -> list[RangeInHand]:
+        """Return the ranges that a worker has in hand: :func:`ampd.data_store.worker_ranges.read_ranges_of_worker`."""
+        return await read_ranges_of_worker(self._db, node_id, namespaces)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ampd.datasets.cooldowns import EndpointCooldowns
-from ampd.datasets.manifests import EvmRpcManifest, RawManifest, generate_manifest, parse_manifest
+from ampd.datasets.manifests import SUPPORTED_KINDS, EvmRpcManifest, RawManifest, generate_manifest, parse_manifest
 from ampd.datasets.names import DatasetName, Reference
 from ampd.datasets.provider_config import EvmRpcProviderConfig, FirehoseProviderConfig, ProviderConfig, parse_config
 from ampd.datasets.providers import Provider, ProviderStore
@@ -21,6 +21,7 @@ from ampd.datasets.registry import (
 from ampd.datasets.semver import SemanticVersion
 
 __all__ = [
+    "SUPPORTED_KINDS",
     "DatasetName",
     "DatasetStore",
     "DatasetSummary",

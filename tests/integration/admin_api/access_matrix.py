@@ -126,6 +126,7 @@ BODIES: dict[str, Callable[[Place], Any]] = {
     "preview_schedule": lambda _at: _CRON,
     "register_dataset": lambda at: {"namespace": at.namespace, "name": NAME, "manifest": at.manifest_hash},
     "register_manifest": lambda _at: generate_manifest("evm-rpc", "mainnet", 77, False).to_json(),
+    "generate_manifest": lambda _at: {"kind": "evm-rpc", "network": "mainnet"},
     "register_provider": lambda _at: {
         "name": "other",
         "kind": "evm-rpc",

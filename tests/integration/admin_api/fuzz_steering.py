@@ -74,6 +74,7 @@ _BODIES: Final[dict[str, Callable[[Body, int], Body]]] = {
     "put_webhook": _hook,
     "register_provider": _provider,
     "register_manifest": lambda _body, n: generate_manifest("evm-rpc", "mainnet", n % 10, False).to_json(),
+    "generate_manifest": lambda _body, n: {"kind": "evm-rpc", "network": "mainnet", "start_block": n},
     "register_dataset": lambda body, n: {
         **body,
         "version": None,

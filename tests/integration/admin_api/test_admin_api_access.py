@@ -18,10 +18,10 @@ HIDDEN = "hidden_place"
 LOOSE = "of_no_namespace"
 # Stores that cannot be limited, and why that shows nothing.
 # Operations that only read, although they are POST.
-READING = {"preview_schedule", "infer_schema"}
+READING = {"preview_schedule", "infer_schema", "generate_manifest"}
 NOT_LIMITED = {
     "providers": "operations on providers are for tokens that see everything",
-    "tables": "asked only about a job that was found before",
+    "tables": "asked only about a job that was found before, or together with the namespaces",
     "creator": "creates; what it depends on was looked at before",
     "timetables": "asked only about a job that was found before",
     "kinds": "no store",

@@ -32,6 +32,9 @@ async def test_both_clients_read_the_same_from_every_operation(cluster: Cluster,
             assert sync.datasets.jobs("ethereum/mainnet") == await client.datasets.jobs("ethereum/mainnet")
             assert sync.manifests.list() == await client.manifests.list()
             assert sync.manifests.get(MANIFEST.hash()) == await client.manifests.get(MANIFEST.hash())
+            made = generate_manifest("evm-rpc", "sepolia", 3, False).to_json()
+            assert sync.manifests.generate("evm-rpc", "sepolia", start_block=3) == made
+            assert await client.manifests.generate("evm-rpc", "sepolia", start_block=3) == made
             assert sync.providers.list() == await client.providers.list()
             assert sync.providers.get("mainnet") == await client.providers.get("mainnet")
 

@@ -250,6 +250,17 @@ async def test_a_stored_manifest_is_listed_with_its_datasets_and_read_by_its_has
         assert (await cluster.api.get(f"/manifests/{text}")).json() == MANIFEST.to_json()
 
 
+async def test_a_manifest_is_made_as_ampctl_makes_it_and_not_stored(cluster: Cluster) -> None:
+    body = {"kind": "firehose", "network": "sepolia", "start_block": 7, "finalized_blocks_only": True}
+    made = await cluster.api.post("/manifests/generate", json=body)
+    assert (made.status_code, made.json()) == (200, generate_manifest("firehose", "sepolia", 7, True).to_json())
+    assert (await cluster.api.get("/manifests")).json() == {"manifests": []}
+    for wrong in ({"kind": "gif"}, {"network": ""}):
+        answer = await cluster.api.post("/manifests/generate", json=body | wrong)
+        assert error(answer) == (400, "INVALID_MANIFEST"), answer.text
+    assert error(await cluster.api.post("/manifests/generate", json={"kind": "evm-rpc"})) == (400, "INVALID_BODY")
+
+
 async def test_bad_and_unknown_manifests_have_their_codes(cluster: Cluster) -> None:
     assert error(await cluster.api.get("/manifests/beef")) == (400, "INVALID_HASH")
     assert error(await cluster.api.get(f"/manifests/{'0' * 64}")) == (404, "MANIFEST_NOT_FOUND")

@@ -53,6 +53,7 @@ OPERATIONS = {
     "/jobs/{id}/ranges": {"get"},
     "/jobs/{id}/events": {"get"},
     "/jobs/{id}/events/{event_id}": {"get"},
+    "/manifests/generate": {"post"},
     "/workers": {"get"},
     "/workers/{id}": {"get"},
     "/workers/{id}/drain": {"post"},

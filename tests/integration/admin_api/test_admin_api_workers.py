@@ -3,7 +3,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from admin_api_cluster import Cluster, error
+from admin_api_cluster import LEASE_SECONDS, Cluster, error
+
+from ampd.data_store import PlannedRange, RangeStore
 
 
 async def test_workers_are_listed_with_build_and_times_and_unknown_where_they_do_not_tell(cluster: Cluster) -> None:
@@ -21,7 +23,24 @@ async def test_workers_are_listed_with_build_and_times_and_unknown_where_they_do
         "build_date": "unknown",
     }
     inspected = (await cluster.api.get("/workers/worker-01")).json()
-    assert {**inspected, "heartbeat_at": worker["heartbeat_at"]} == worker
+    assert {**inspected, "heartbeat_at": worker["heartbeat_at"]} == {**worker, "ranges": []}
+
+
+async def test_a_worker_tells_which_ranges_it_has_in_hand_and_of_which_job(cluster: Cluster) -> None:
+    await cluster.register("a/x")
+    job_id = await cluster.deploy("a/x")
+    lease = await cluster.start(job_id)
+    store = RangeStore(cluster.db, lease_seconds=LEASE_SECONDS)
+    await store.begin_plan(lease, 4)
+    await store.plan_more(lease, [PlannedRange(0, 9, False), PlannedRange(10, 19, False)], done=[])
+    assert await store.lease_next(job_id, cluster.identity) is not None
+    (found,) = (await cluster.api.get("/workers/worker-01")).json()["ranges"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("leased_at"))
+    dataset = {"namespace": "a", "name": "x"}
+    assert found == {"job_id": job_id, "dataset": dataset, "start_block": 0, "end_block": 9, "state": "READING"}
+    assert [each.start_block for each in await cluster.services.tables.ranges_of_worker("worker-01", ["a"])] == [0]
+    assert await cluster.services.tables.ranges_of_worker("worker-01", ["b"]) == []
+    assert await cluster.services.tables.ranges_of_worker("worker-02") == []
 
 
 async def test_a_silent_worker_stays_in_the_list_but_is_not_live(cluster: Cluster) -> None:

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Path, Response
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.lake_models import ManifestDatasetsBody, ManifestTagBody, PrunedManifestsBody
 from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
-from ampd.admin_api.requests import ManifestBody
+from ampd.admin_api.requests import GenerateManifestRequest, ManifestBody
 from ampd.admin_api.rules import VIEWER, WHOLE_ADMIN
 from ampd.admin_api.services import ServicesParameter
 from ampd.admin_api.shapes import MANIFEST_HASH
-from ampd.datasets import parse_manifest
+from ampd.datasets import generate_manifest, parse_manifest
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/manifests", tags=["manifests"])
@@ -60,6 +60,17 @@ async def list_manifests(services: ServicesParameter) -> ManifestListBody:
 async def register_manifest(body: ManifestBody, services: ServicesParameter) -> ManifestHashBody:
     """Store a manifest; it is known by the hash of its canonical JSON."""
     return ManifestHashBody(hash=await services.datasets.register_manifest(parse_manifest(body)))
+
+
+@router.post(
+    "/generate",
+    operation_id="generate_manifest",
+    dependencies=[VIEWER],
+    responses=error_responses(ErrorCode.INVALID_BODY, ErrorCode.INVALID_MANIFEST, ErrorCode.REQUEST_TOO_LARGE),
+)
+async def make_manifest(body: GenerateManifestRequest) -> dict[str, Any]:
+    """Make a manifest with all tables of a kind. It is not stored."""
+    return generate_manifest(body.kind, body.network, body.start_block, body.finalized_blocks_only).to_json()
 
 
 @router.get(

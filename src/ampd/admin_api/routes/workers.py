@@ -10,6 +10,7 @@ from ampd.admin_api.present import worker_body
 from ampd.admin_api.requests import NodeId
 from ampd.admin_api.rules import VIEWER, WHOLE_OPERATOR
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.worker_models import WorkerDetailsBody, worker_details_body
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import validate_node_id
 
@@ -28,9 +29,10 @@ _OF_ONE_WORKER = (ErrorCode.INVALID_WORKER_ID, ErrorCode.WORKER_NOT_FOUND, Error
 
 
 @router.get("/{id}", operation_id="get_worker", dependencies=[VIEWER], responses=error_responses(*_OF_ONE_WORKER))
-async def get_worker(node_id: NodeId, services: ServicesParameter) -> WorkerBody:
-    """Return one worker."""
-    return worker_body(await services.workers.get(_checked(node_id)))
+async def get_worker(node_id: NodeId, services: ServicesParameter) -> WorkerDetailsBody:
+    """Return one worker, and the ranges of blocks that it has in hand."""
+    worker = await services.workers.get(_checked(node_id))
+    return worker_details_body(worker, await services.tables.ranges_of_worker(worker.node_id, services.namespaces))
 
 
 @router.post(

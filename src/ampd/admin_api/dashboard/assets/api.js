@@ -68,7 +68,7 @@ async function requestOnce(method, path, { query, body, signal }) {
     throw new ApiError(0, "CONTROLLER_UNREACHABLE", "The controller does not answer. Is it running? The page asks again.");
   }
   if (!response.ok) throw await refusal(response, path);
-  return response.status === 204 ? null : readJson(response);
+  return readJson(response);
 }
 
 /** @param {string} path @param {object} [query] @param {AbortSignal} [signal] */
@@ -105,8 +105,11 @@ export function path(...parts) {
 }
 
 async function readJson(response) {
+  const text = await response.text();
+  // Some operations, such as registering a provider, say nothing but that they are done.
+  if (text === "") return null;
   try {
-    return await response.json();
+    return JSON.parse(text);
   } catch {
     throw new ApiError(response.status, "ANSWER_MALFORMED", `${response.url} answers something that is no JSON.`);
   }

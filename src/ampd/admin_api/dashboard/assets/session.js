@@ -53,6 +53,17 @@ export function whyNot(role) {
   return `This needs the role ${role}; you are signed in as ${current?.role ?? "nobody"}.`;
 }
 
+/**
+ * Tell why the viewer may not see or change what belongs to no namespace, such as providers and workers; null when they may.
+ *
+ * @returns {string | null}
+ */
+export function whyNotWhole() {
+  const namespaces = current?.namespaces ?? null;
+  if (namespaces === null) return null;
+  return `This concerns the whole cluster; your token is limited to ${namespaces.join(", ")}.`;
+}
+
 function set(session) {
   current = session;
   setCsrfToken(session.csrf_token ?? null);
