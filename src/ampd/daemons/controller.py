@@ -140,7 +140,14 @@ def _retention(config: Config) -> RetentionPolicy:
 
 def _gate(config: Config, *, requires_token: bool) -> Gate:
     given = config.admin_api
-    return Gate(requires_token, given.cors_origins, given.requests_per_minute, given.request_timeout_secs)
+    return Gate(
+        requires_token,
+        given.cors_origins,
+        given.requests_per_minute,
+        given.request_timeout_secs,
+        given.sign_ins_per_minute,
+        given.dashboard,
+    )
 
 
 def _listening(config: Config, *, guarded: bool) -> Listening:

@@ -13,6 +13,7 @@ from ampd.admin_api import (
     models,
     schedule_models,
     schema_models,
+    session_models,
     specification,
     token_models,
     webhook_models,
@@ -64,6 +65,7 @@ OPERATIONS = {
     "/manifests/{hash}/datasets": {"get"},
     "/providers": {"get", "post"},
     "/providers/{name}": {"get", "delete"},
+    "/session": {"get", "post", "delete"},
     "/tokens": {"get", "post"},
     "/tokens/{id}": {"delete"},
     "/revisions": {"get", "post"},
@@ -180,6 +182,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         | vars(lake_models)
         | vars(schedule_models)
         | vars(schema_models)
+        | vars(session_models)
         | vars(token_models)
         | vars(webhook_models)
     ).values():
