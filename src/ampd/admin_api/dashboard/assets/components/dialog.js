@@ -32,7 +32,12 @@ function Question({ question, end }) {
   const dialog = useRef(null);
   const form = useRef(null);
   const [state, set] = useState({ isBusy: false, error: null, preview: null });
-  useEffect(() => dialog.current.showModal(), []);
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current.showModal();
+    // Whoever asked with the keyboard goes on where they were.
+    return () => before?.isConnected && before.focus();
+  }, []);
   const values = () => Object.fromEntries(new FormData(form.current));
   const run = async (work) => {
     set({ isBusy: true, error: null, preview: null });

@@ -12,8 +12,8 @@ import { Time } from "./time.js";
 
 const STEP = 20;
 const MOST = 1000;
-const TONES = { completed: "good", failed: "bad", running: "busy" };
-const OUTCOME_TONES = { COMPLETED: "good", FAILED: "bad", RETRYING: "warning", LOST: "warning" };
+// Outcomes that are no states of jobs.
+const OUTCOMES = { RETRYING: { tone: "warning", sign: "↻" }, LOST: { tone: "warning", sign: "⚠" }, HANDED_BACK: { tone: "calm", sign: "↩" } };
 
 /** @param {{job: any}} props */
 export function JobHistory({ job }) {
@@ -32,7 +32,7 @@ export function JobHistory({ job }) {
 function Execution({ execution, isOpen }) {
   const { number: which, status, attempts, attempt_count: count, error_detail: error } = execution;
   return html`<details class="execution" open=${isOpen}>
-    <summary><span class="line"><b>Execution ${which}</b> <${State} state=${status} tone=${TONES[status]} />
+    <summary><span class="line"><b>Execution ${which}</b> <${State} state=${status.toUpperCase()} />
       <span><${Time} at=${execution.started_at_ms} />${execution.duration_ms !== null && html` · took ${duration(execution.duration_ms / 1000)}`} · ${plural(count, "attempt")}</span></span></summary>
     ${error && html`<div class="failure"><p>${error.error_message} <code>${error.error_code}</code></p><${Context} error=${error} /></div>`}
     <${Table} caption=${`Attempts of execution ${which}`} rows=${attempts} keyOf=${(each) => each.number} empty="No attempt." columns=${COLUMNS} />
@@ -43,7 +43,7 @@ function Execution({ execution, isOpen }) {
 
 const COLUMNS = [
   { title: "Attempt", heads: true, cell: (each) => each.number },
-  { title: "Outcome", cell: ({ outcome }) => (outcome === null ? html`<${State} state="RUNNING" />` : html`<${State} state=${outcome} tone=${OUTCOME_TONES[outcome]} />`) },
+  { title: "Outcome", cell: ({ outcome }) => (outcome === null ? html`<${State} state="RUNNING" />` : html`<${State} state=${outcome} ...${OUTCOMES[outcome]} />`) },
   { title: "Worker", cell: ({ worker_id: id }) => html`<a href=${to(["workers", id])}><bdi>${id}</bdi></a>` },
   { title: "Started", cell: (each) => html`<${Time} at=${each.started_at_ms} />` },
   { title: "Took", kind: "number", cell: (each) => duration(tookSeconds(each)) },

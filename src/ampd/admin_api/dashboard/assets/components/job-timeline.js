@@ -28,9 +28,10 @@ export function JobTimeline({ job, events }) {
 function Segment({ span: { state, seconds, isLast }, share }) {
   const words = state.toLowerCase().replaceAll("_", " ");
   const grow = seconds === null ? 0 : Math.max(LEAST_SHARE, share);
-  return html`<span class=${`segment ${toneOf(state)} ${seconds === null ? "end" : ""}`} style=${{ flexGrow: grow * 1000 }}
+  const isLabelled = share >= LABELLED_SHARE || seconds === null;
+  return html`<span class=${`segment ${toneOf(state)} ${seconds === null ? "end" : isLabelled ? "" : "bare"}`} style=${{ flexGrow: grow * 1000 }}
     title=${seconds === null ? words : `${words}: ${duration(isLast ? Math.floor(seconds) : seconds)}`}>
-    ${(share >= LABELLED_SHARE || seconds === null) && html`${words}${seconds !== null && html` <small>${duration(isLast ? Math.floor(seconds) : seconds)}</small>`}`}</span>`;
+    ${isLabelled && html`${words}${seconds !== null && html` <small>${duration(isLast ? Math.floor(seconds) : seconds)}</small>`}`}</span>`;
 }
 
 /** From events (the newest first) to how long each state lasted, the oldest first; `seconds` null: the end. */
