@@ -27,9 +27,11 @@ from ampd.admin_api.routes import (
     health,
     job_creation,
     job_operations,
+    job_ranges,
     jobs,
     manifests,
     metrics,
+    overview,
     providers,
     restores,
     revisions,
@@ -126,7 +128,7 @@ def _application(version: str, *, dashboard: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events)
+    of_jobs = (health, metrics, job_creation, job_operations, jobs, job_ranges, timetable, workers, events, overview)
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, sessions, tokens, webhooks):
         app.include_router(noun.router)

@@ -12,10 +12,10 @@ from ampd.access import Access, AccessStore
 from ampd.admin_api.cluster_figures import ClusterFigures
 from ampd.admin_api.event_streams import EventStreams
 from ampd.admin_api.rules import access_under_rule
-from ampd.data_store import LakeStores, TableStore
+from ampd.data_store import LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind
-from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
+from ampd.jobs import JobCreator, JobOverview, JobStore, TimetableStore, WorkerStore
 from ampd.queries import SchemaPlanner
 from ampd.webhooks import WebhookStore
 from ampd.worker_events import WorkerEventLog
@@ -43,6 +43,8 @@ class Services:
     datasets: DatasetStore
     providers: ProviderStore
     tables: TableStore
+    job_overview: JobOverview
+    lake_overview: LakeOverview
     lake: LakeStores
     creator: JobCreator
     timetables: TimetableStore

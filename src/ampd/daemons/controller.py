@@ -26,6 +26,7 @@ from ampd.config import Config
 from ampd.config_values import split_address
 from ampd.controller import (
     EventSettings,
+    run_minutes,
     run_placement,
     run_rescue,
     run_retention,
@@ -43,11 +44,11 @@ from ampd.daemons.lifecycle import (
     warn_of_ignored_keys,
 )
 from ampd.daemons.stores import open_store
-from ampd.data_store import LakeStores, TableStore
+from ampd.data_store import LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import discover
 from ampd.handlers.http_input import HTTP
-from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
+from ampd.jobs import JobCreator, JobOverview, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.webhooks import AddressRules, WebhookStore
 from ampd.worker_events import BrokerSettings, WorkerEventLog
@@ -106,6 +107,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                     log_days=config.webhooks.log_days,
                 ),
                 run_worker_events(of_loops, _event_settings(config)),
+                run_minutes(of_loops),
             )
     finally:
         await of_loops.close()
@@ -176,6 +178,8 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
+        job_overview=JobOverview(db),
+        lake_overview=LakeOverview(db),
         lake=LakeStores(db, open_store(config, config.data_dir)),
         timetables=TimetableStore(db, notifier=notifier),
         creator=JobCreator(db, notifier=notifier),

@@ -13,11 +13,12 @@ import httpx
 from ampd.access import AccessStore
 from ampd.admin_api import ClusterFigures, EventStreams, Services
 from ampd.daemons.figures import figures_of
-from ampd.data_store import Dataset, LakeStores, TableStore
+from ampd.data_store import Dataset, LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
 from ampd.jobs import (
     JobCreator,
+    JobOverview,
     JobStore,
     Lease,
     LeasedJobs,
@@ -53,6 +54,8 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         datasets=DatasetStore(db, ObjectStore.open(directory / "manifests")),
         providers=ProviderStore(ObjectStore.open(directory / "providers")),
         tables=TableStore(db),
+        job_overview=JobOverview(db),
+        lake_overview=LakeOverview(db),
         lake=LakeStores(db, ObjectStore.open(directory / "data")),
         timetables=TimetableStore(db),
         creator=JobCreator(db),

@@ -11,6 +11,8 @@ from ampd.admin_api import (
     job_models,
     lake_models,
     models,
+    overview_models,
+    range_models,
     schedule_models,
     schema_models,
     session_models,
@@ -41,9 +43,12 @@ OPERATIONS = {
     "/jobs/{id}/pause": {"post"},
     "/jobs/{id}/resume": {"post"},
     "/jobs/{id}/retry": {"post"},
+    "/overview": {"get"},
+    "/overview/history": {"get"},
     "/jobs/{id}/history": {"get"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
+    "/jobs/{id}/ranges": {"get"},
     "/jobs/{id}/events": {"get"},
     "/jobs/{id}/events/{event_id}": {"get"},
     "/workers": {"get"},
@@ -180,6 +185,8 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         vars(models)
         | vars(job_models)
         | vars(lake_models)
+        | vars(overview_models)
+        | vars(range_models)
         | vars(schedule_models)
         | vars(schema_models)
         | vars(session_models)
