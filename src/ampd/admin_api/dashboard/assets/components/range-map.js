@@ -30,8 +30,8 @@ function Map({ job, isPart, map, progress }) {
   const whole = useRef(null);
   const [at, setAt] = useState({ table: null, block: null });
   const window = { start: map.start_block, end: map.end_block };
-  if (!isPart || whole.current === null) whole.current = window;
-  const limits = { start: Math.min(whole.current.start, window.start), end: Math.max(whole.current.end, window.end, map.head_block ?? 0) };
+  if (!isPart) whole.current = window;
+  const limits = limitsOf(window, whole.current, job.end_block === null ? map.head_block : null);
   const show = (part) => go(to(["jobs", job.id], part && { from_block: part.start, to_block: part.end }));
   const shown = map.tables.find(({ table }) => table === at.table)?.ranges.find((range) => range.start_block <= at.block && at.block <= range.end_block);
   return html`
@@ -100,6 +100,12 @@ function Numbers({ tables }) {
 function marksOf({ head_block: head }, progress) {
   const front = progress?.current_block ?? null;
   return [front !== null && { block: front + 1, name: "front" }, head !== null && head !== undefined && { block: head + 1, name: "head" }].filter(Boolean);
+}
+
+/** How far one can look: the whole map, as far as it is known; of a job without an end up to the head of the chain. */
+function limitsOf(window, whole, head) {
+  const { start, end } = whole ?? { start: 0, end: head ?? window.end };
+  return { start: Math.min(start, window.start), end: Math.max(end, window.end, head ?? 0) };
 }
 
 /** The width of an element, also after the window has changed. */
