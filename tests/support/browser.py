@@ -63,7 +63,7 @@ class Faults:
 @contextmanager
 def page_at(browser: Browser, url: str, faults: list[str] | None = None, **options: Any) -> Iterator[Page]:
     """Open a page in a context of its own. Errors in its console fail the test, but for ``faults`` (parts of them)."""
-    context = browser.new_context(**{"viewport": WIDE, "base_url": url, **options})
+    context = browser.new_context(**{"viewport": WIDE, "base_url": url, "reduced_motion": "reduce", **options})
     try:
         page = context.new_page()
         page.set_default_timeout(15_000)

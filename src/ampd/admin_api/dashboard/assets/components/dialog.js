@@ -34,9 +34,14 @@ function Question({ question, end }) {
   const [state, set] = useState({ isBusy: false, error: null, preview: null });
   useEffect(() => {
     const before = document.activeElement;
+    const leave = () => end(false); // what was asked about is not shown any more
     dialog.current.showModal();
-    // Whoever asked with the keyboard goes on where they were.
-    return () => before?.isConnected && before.focus();
+    addEventListener("hashchange", leave);
+    return () => {
+      removeEventListener("hashchange", leave);
+      // Whoever asked with the keyboard goes on where they were.
+      if (before?.isConnected) before.focus();
+    };
   }, []);
   const values = () => Object.fromEntries(new FormData(form.current));
   const run = async (work) => {

@@ -20,6 +20,7 @@ export const OPERATIONS = {
   cancel: {
     title: "Cancel",
     past: "asked to end",
+    verb: "End", // beside a button "Cancel" that closes the dialog
     means: "What a worker has in hand is committed first. What has been extracted stays.",
     isDangerous: true,
     fields: REASON,
@@ -50,11 +51,11 @@ export const OPERATIONS = {
  * @returns {Promise<boolean>} whether it was done
  */
 export async function operate(operation, job, name) {
-  const { title, past, means, isDangerous, fields } = OPERATIONS[operation];
+  const { title, past, verb = title, means, isDangerous, fields } = OPERATIONS[operation];
   const isDone = await confirm({
     title: `${title} job ${job.id}`,
     text: html`<p>${title} job ${job.id} (<bdi>${name}</bdi>)? ${means}</p>`,
-    action: `${title} job ${job.id}`,
+    action: `${verb} job ${job.id}`,
     isDangerous,
     fields,
     act: (values) => (operation === "delete" ? request("DELETE", path("jobs", job.id)) : post(path("jobs", job.id, operation), said(values))),
@@ -86,14 +87,14 @@ export async function stop(job, name) {
  * @returns {Promise<boolean>} whether it was done
  */
 export async function operateOnMany(operation, selection, which, refusals = null) {
-  const { title, means, isDangerous, fields } = OPERATIONS[operation];
+  const { title, verb = title, means, isDangerous, fields } = OPERATIONS[operation];
   const send = (more) => post(path("jobs", operation), { ...selection, ...more });
   const dryRun = async () => html`<p><strong>${outcome(operation, await send({ dry_run: true }))}</strong></p>`;
   let result = null;
   const isDone = await confirm({
     title: `${title} ${which}`,
     text: html`<p>${means}</p><${WouldDo} ask=${dryRun} />${refusals}`,
-    action: `${title} them`,
+    action: `${verb} them`,
     isDangerous,
     fields,
     preview: dryRun,

@@ -39,7 +39,7 @@ function Refusals({ operation, jobs }) {
   const refused = jobs.map((job) => ({ job, reason: whyNotNow(operation, job) })).filter(({ reason }) => reason !== null);
   if (refused.length === 0) return null;
   const rest = refused.length - SHOWN_REFUSALS;
-  return html`<details open=${refused.length <= 3}><summary>${plural(refused.length, "job")} will be left as they are</summary>
+  return html`<details open=${refused.length <= 3}><summary>${plural(refused.length, "job")} not in a state for it</summary>
     <ul>${refused.slice(0, SHOWN_REFUSALS).map(({ job, reason }) => html`<li key=${job.id}>Job ${job.id}: ${reason}</li>`)}
       ${rest > 0 && html`<li>and ${plural(rest, "more job")}</li>`}</ul>
   </details>`;
