@@ -29,6 +29,7 @@ from ampd.admin_api.routes import (
     job_operations,
     job_ranges,
     jobs,
+    live,
     manifests,
     metrics,
     overview,
@@ -128,7 +129,19 @@ def _application(version: str, *, dashboard: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, job_ranges, timetable, workers, events, overview)
+    of_jobs = (
+        health,
+        metrics,
+        job_creation,
+        job_operations,
+        jobs,
+        job_ranges,
+        timetable,
+        workers,
+        events,
+        overview,
+        live,
+    )
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
     for noun in (*of_jobs, *of_the_lake, sessions, tokens, webhooks):
         app.include_router(noun.router)

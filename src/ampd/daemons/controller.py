@@ -43,6 +43,7 @@ from ampd.daemons.lifecycle import (
     traced,
     warn_of_ignored_keys,
 )
+from ampd.daemons.live import live_streams
 from ampd.daemons.stores import open_store
 from ampd.data_store import LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
@@ -94,7 +95,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                     stop=stop,
                     insecure=insecure,
                     listening=listening,
-                    ending=services.event_streams.close,
+                    ending=services.close_streams,
                 ),
                 run_placement(of_loops, notifier, lease_seconds=lease_seconds),
                 run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
@@ -187,6 +188,12 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
         events=events,
         event_streams=EventStreams(events, most=config.worker_events.max_streams),
+        live=live_streams(
+            db,
+            lease_seconds=worker.lease_secs,
+            version=build_info()["version"],
+            most=config.worker_events.max_streams,
+        ),
         access=AccessStore(db),
         figures=ClusterFigures(figures_of(db, lease_seconds=worker.lease_secs)),
         version=build_info()["version"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ampd.data_store.changes import TableChanges
 from ampd.data_store.compaction_store import CompactionStore, FilesReplacedError, StoredFile
 from ampd.data_store.figures import LakeFigures, TableFigures, read_lake_figures
 from ampd.data_store.job_ranges import BlockState, JobRanges, StateRange
@@ -74,6 +75,7 @@ __all__ = [
     "StateRange",
     "StoredFile",
     "StoredSegment",
+    "TableChanges",
     "TableFigures",
     "TableProgress",
     "TableStore",

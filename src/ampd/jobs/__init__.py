@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ampd.jobs.attempts import Attempt, AttemptStore
 from ampd.jobs.bulk import BulkResult
+from ampd.jobs.changes import ChangedJobs, JobChanges
 from ampd.jobs.creation import JobCreator
 from ampd.jobs.dependencies import release_all_dependents
 from ampd.jobs.figures import JobFigures, read_job_figures
@@ -47,6 +48,7 @@ __all__ = [
     "Beat",
     "BulkResult",
     "CatchUp",
+    "ChangedJobs",
     "Claim",
     "Completed",
     "Dependency",
@@ -58,6 +60,7 @@ __all__ = [
     "Fired",
     "Job",
     "JobAction",
+    "JobChanges",
     "JobContext",
     "JobCreator",
     "JobEvent",

@@ -150,7 +150,10 @@ BODIES: dict[str, Callable[[Place], Any]] = {
 
 
 # Parameters without which an operation would not come to an end.
-QUERIES: dict[str, dict[str, str]] = {"stream_events": {"after": "start", "follow": "false"}}
+QUERIES: dict[str, dict[str, str]] = {
+    "stream_events": {"after": "start", "follow": "false"},
+    "watch_changes": {"follow": "false"},
+}
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,8 @@ class Steering:
             case.path_parameters["id"] = _NO_ID
         if operation_id(case) == _ENDING and case.path_parameters.get("name") == _DATASET["name"]:
             case.path_parameters["name"] = "nothing"
-        if operation_id(case) == "stream_events" and str(case.query.get("follow", True)).lower() in _TRUE:
+        follows = str(case.query.get("follow", True)).lower() in _TRUE
+        if operation_id(case) in {"stream_events", "watch_changes"} and follows:
             case.query["follow"] = "false"
         url = case.body.get("url") if isinstance(case.body, dict) else None
         if case.path.startswith("/webhooks") and isinstance(url, str) and urlsplit(url).scheme == "https":

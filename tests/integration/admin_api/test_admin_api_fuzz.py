@@ -136,6 +136,7 @@ def is_bad(line: str) -> bool:
 _ALL: dict[str, dict[str, Any]] = {
     "/jobs": {"status": "all", "limit": 1000},
     "/events": {"after": "start", "follow": False},
+    "/live": {"follow": False},
 }
 
 

@@ -10,6 +10,7 @@ from ampd import __version__
 from ampd.admin_api import (
     job_models,
     lake_models,
+    live_models,
     models,
     overview_models,
     range_models,
@@ -27,6 +28,7 @@ OPERATIONS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/events": {"get"},
+    "/live": {"get"},
     "/metrics": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
@@ -185,6 +187,7 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         vars(models)
         | vars(job_models)
         | vars(lake_models)
+        | vars(live_models)
         | vars(overview_models)
         | vars(range_models)
         | vars(schedule_models)
