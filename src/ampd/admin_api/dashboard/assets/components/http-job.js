@@ -17,7 +17,7 @@ export async function createHttpJob() {
     action: "Create job",
     fields: html`
       <div class="pair narrow-first">
-        <label>Method <select name="method">${METHODS.map((name) => html`<option>${name}</option>`)}</select></label>
+        <label>Method <select name="method">${METHODS.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <label>URL <input name="url" type="url" required maxlength="4096" placeholder="https://api.example.com/reports" spellcheck="false" /></label>
       </div>
       <label>Body <small>(JSON; not for GET and HEAD)</small><textarea name="body" rows="3" spellcheck="false"></textarea></label>

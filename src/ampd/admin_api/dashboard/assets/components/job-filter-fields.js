@@ -2,7 +2,7 @@
 import { compact, number } from "../format.js";
 import { html, useState } from "../preact.js";
 import { go, to } from "../router.js";
-import { isEmpty, sameStates, STATE_CHOICES, STATES, understand } from "./job-filter.js";
+import { criteria, isEmpty, sameStates, STATE_CHOICES, STATES, understand } from "./job-filter.js";
 import { fromField, ownZone, toField } from "./moments.js";
 import { Time } from "./time.js";
 
@@ -51,6 +51,7 @@ export function Search({ filter, show }) {
 
 /** All other filters; each counts as soon as it is changed. */
 export function FilterFields({ filter, show }) {
+  const [isOpen, open] = useState(Object.keys(criteria(filter)).length > 1);
   const changed = (name) => (event) => show({ [name]: event.target.value.trim() });
   const moment = (name) => (event) => show({ [name]: fromField(event.target.value) });
   const toggled = (state) => (event) => {
@@ -58,7 +59,7 @@ export function FilterFields({ filter, show }) {
     show({ state: event.target.checked ? [...others, state] : others });
   };
   const text = (name, title, more = {}) => html`<label key=${name}>${title}<input ...${more} value=${filter[name] ?? ""} onChange=${changed(name)} autocomplete="off" spellcheck="false" /></label>`;
-  return html`<details class="more-filters" open=${filter.kind || filter.dataset || filter.worker_id ? true : undefined}>
+  return html`<details class="more-filters" open=${isOpen} onToggle=${(event) => open(event.target.open)}>
     <summary>More filters</summary>
     <form onSubmit=${(event) => event.preventDefault()}>
       <fieldset class="states"><legend>States <small>(none: all)</small></legend>

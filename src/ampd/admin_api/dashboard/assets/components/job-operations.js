@@ -119,7 +119,7 @@ function WouldDo({ ask }) {
 /** @param {{matched: number, changed: number, skipped: number, dry_run: boolean}} result */
 function outcome(operation, { changed, skipped, dry_run: isDry }) {
   const { past } = OPERATIONS[operation];
-  const passed = skipped > 0 ? `; ${plural(skipped, "job")} ${isDry ? "would be" : "were"} left as ${skipped === 1 ? "it is" : "they are"}: so already, or not in a state for it` : "";
+  const passed = skipped > 0 ? `; ${plural(skipped, "job")} ${isDry ? "would be" : skipped === 1 ? "was" : "were"} left as ${skipped === 1 ? "it is" : "they are"}: so already, or not in a state for it` : "";
   const verb = isDry ? "would be" : changed === 1 ? "is" : "are";
   return `${plural(changed, "job")} ${verb} ${past}${passed}.`;
 }
