@@ -19,7 +19,7 @@ export function JobTimeline({ job, events }) {
   return html`<section class="card timeline"><h2>States${isCut && html` <small>the newest ${spans.length}</small>`}</h2>
     <div class="strip" aria-hidden="true">${spans.map((span) => html`<${Segment} key=${span.id} span=${span} share=${total > 0 ? (span.seconds ?? 0) / total : 0} />`)}</div>
     <details><summary>As a list, ${duration(total)} in all</summary>
-      <ol reversed class="spans">${[...spans].reverse().map(({ id, state, at, seconds, isLast }) => html`<li key=${id}><${State} state=${state} /> from <${Time} at=${at} />
+      <ol reversed class="spans" tabindex="0" aria-label="States, the newest first">${[...spans].reverse().map(({ id, state, at, seconds, isLast }) => html`<li key=${id}><${State} state=${state} /> from <${Time} at=${at} />
         ${seconds === null ? "" : isLast ? ` for ${duration(Math.floor(seconds))} until now` : ` for ${duration(seconds)}`}</li>`)}</ol>
     </details>
   </section>`;
