@@ -38,7 +38,7 @@ class Dashboard(Cluster):
 
     def dataset(self, name: str, node_url: str, *, start_block: int = 0) -> str:
         """Register dataset ``name`` (namespace/name) at version 1.0.0, with a provider of its own for its network."""
-        network = name.replace("/", "_").replace("-", "_")
+        network = name.replace("/", "_")
         register(self, node_url, network=network, start_block=start_block, name=name)
         return name
 
