@@ -345,6 +345,14 @@ async def reading_a_long_history(engine: Engine) -> None:
     assert (await engine.store.event(RESTLESS[0], later[7].id)) == later[7]
 
 
+@reads(list_newest_events=PAGE)
+async def reading_a_long_history_from_its_end(engine: Engine) -> None:
+    events, _ = await engine.store.events(RESTLESS[0], limit=50, newest_first=True)
+    older, more = await engine.store.events(RESTLESS[0], limit=50, after_id=events[-1].id, newest_first=True)
+    assert (len(older), more) == (50, True)
+    assert older[0].id < events[-1].id < events[0].id
+
+
 @reads(list_events=PAGE)
 async def looking_for_news_of_a_job(engine: Engine) -> None:
     events, _ = await engine.store.events(RUNNING[250], limit=50)

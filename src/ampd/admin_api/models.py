@@ -132,6 +132,7 @@ class JobEventBody(BaseModel):
             "id": 7,
             "job_id": 42,
             "created_at": INSTANT,
+            "created_at_ms": 1_772_618_400_000,
             "event_type": "RUNNING",
             "node_id": "worker-01",
             "actor": "worker-01",
@@ -145,6 +146,7 @@ class JobEventBody(BaseModel):
     id: int
     job_id: int
     created_at: Timestamp
+    created_at_ms: int = Field(description="the same, in milliseconds since the epoch")
     event_type: str = Field(description="the state that the job entered")
     node_id: str
     actor: str
@@ -155,7 +157,7 @@ class JobEventBody(BaseModel):
 
 
 class JobEventListBody(BaseModel):
-    """A page of the history of a job, oldest first. ``next_cursor`` is there only when there is a next page."""
+    """A page of the history of a job. ``next_cursor`` is there only when there is a next page."""
 
     job_id: int
     events: list[JobEventBody]

@@ -257,7 +257,7 @@ def event_body(event: JobEvent) -> JobEventBody:
     return JobEventBody(
         id=event.id,
         job_id=event.job_id,
-        created_at=rfc3339(event.created_at),
+        **both_forms("created_at", event.created_at),
         event_type=event.event_type,
         node_id=event.node_id or "",
         actor=event.actor,

@@ -73,6 +73,7 @@ class EventListQuery(Strict):
         json_schema_extra=within(1, MAX_LIMIT),
     )
     after: int = Field(default=0, ge=0, le=MAX_INT64, description="the next_cursor of the page before: an event's id")
+    newest_first: bool = Field(default=False, description="the newest event first, and older ones behind it")
 
 
 def _normal_end_block(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs.bulk import BulkOperation, BulkResult
@@ -24,6 +24,8 @@ from ampd.metadata_db import Connection, LimitedStore, MetadataDb, Row, sql
 DEFAULT_LEASE_SECONDS = 5.0
 # The events of one page, unless asked for fewer.
 MOST_EVENTS = 1000
+# No id is higher: bigint.
+_LAST_ID: Final = 2**63 - 1
 
 
 class JobStore(LimitedStore):
@@ -238,16 +240,19 @@ class JobStore(LimitedStore):
         """Count the ``wanted`` jobs by where they stand."""
         return await read_statistics(self._db, self._seen(wanted))
 
-    async def events(self, job_id: int, *, limit: int = MOST_EVENTS, after_id: int = 0) -> tuple[list[JobEvent], bool]:
-        """Return a page of the history of a job, oldest first, from after an event, and whether there is more; that of
-        a deleted job too, while it is kept. Whoever sees some namespaces only sees none of deleted jobs: of which
-        namespace they were is not known any more.
+    async def events(
+        self, job_id: int, *, limit: int = MOST_EVENTS, after_id: int = 0, newest_first: bool = False
+    ) -> tuple[list[JobEvent], bool]:
+        """Return a page of the history of a job, oldest or newest first, from behind an event of that order (0: its
+        begin), and whether there is more; that of a deleted job too, while it is kept. Whoever sees some namespaces
+        only sees none of deleted jobs: of which namespace they were is not known any more.
 
         :raises AmpError: JOB_NOT_FOUND when there neither is nor was such a job.
         """
         await self._require_seen(job_id)
-        parameters = {"job_id": job_id, "after_id": after_id, "limit": limit + 1}
-        rows = await self._db.fetch_all(sql("jobs", "list_events"), parameters)
+        parameters = {"job_id": job_id, "after_id": after_id, "before_id": after_id or _LAST_ID, "limit": limit + 1}
+        operation = "list_newest_events" if newest_first else "list_events"
+        rows = await self._db.fetch_all(sql("jobs", operation), parameters)
         if not rows and not (after_id and await self._has_events(job_id)):
             await self.get(job_id)
         return [event_from_row(row) for row in rows[:limit]], len(rows) > limit

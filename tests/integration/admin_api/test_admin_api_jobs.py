@@ -315,6 +315,18 @@ async def test_the_history_of_a_job_is_listed_and_each_entry_can_be_read(cluster
     assert (await cluster.api.get(f"/jobs/{job_id}/events/{running['id']}")).json() == running
 
 
+async def test_the_history_of_a_job_is_read_from_its_newest_event_back_too(cluster: Cluster) -> None:
+    job_id = await cluster.job_in_state("COMPLETED", "a/x")
+    oldest_first = (await cluster.api.get(f"/jobs/{job_id}/events")).json()["events"]
+    path, backwards = f"/jobs/{job_id}/events?newest_first=true&limit=1", []
+    page = (await cluster.api.get(path)).json()
+    while "next_cursor" in page:
+        backwards += page["events"]
+        page = (await cluster.api.get(f"{path}&after={page['next_cursor']}")).json()
+    assert backwards + page["events"] == oldest_first[::-1]
+    assert len(oldest_first) > 2
+
+
 async def test_an_event_of_another_job_or_of_no_job_is_not_found(cluster: Cluster) -> None:
     job_id = await cluster.job_in_state("SCHEDULED", "a/x")
     answer = await cluster.api.get(f"/jobs/{job_id}/events/424242")

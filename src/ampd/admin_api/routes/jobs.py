@@ -191,9 +191,13 @@ async def get_job_progress(job_id: JobId, services: ServicesParameter) -> Progre
 async def list_job_events(
     job_id: JobId, query: Annotated[EventListQuery, Query()], services: ServicesParameter
 ) -> JobEventListBody:
-    """List one page of the history of a job, oldest first; that of a removed job too, while it is kept."""
+    """List one page of the history of a job, oldest first unless asked otherwise; that of a removed job too, while it
+    is kept.
+    """
     check_limit(query.limit)
-    events, more = await services.jobs.events(job_id, limit=query.limit, after_id=query.after)
+    events, more = await services.jobs.events(
+        job_id, limit=query.limit, after_id=query.after, newest_first=query.newest_first
+    )
     bodies = [event_body(event) for event in events]
     if more:
         return JobEventListBody(job_id=job_id, events=bodies, next_cursor=bodies[-1].id)

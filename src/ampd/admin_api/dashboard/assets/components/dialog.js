@@ -31,8 +31,19 @@ export function Dialogs() {
 function Question({ question, end }) {
   const dialog = useRef(null);
   const form = useRef(null);
+  const isOver = useRef(false);
   const [state, set] = useState({ isBusy: false, error: null, preview: null });
-  useEffect(() => dialog.current.showModal(), []);
+  useEffect(() => {
+    const { current } = dialog;
+    const leave = () => end(false); // what was asked about is not shown any more
+    current.showModal();
+    addEventListener("hashchange", leave);
+    return () => {
+      removeEventListener("hashchange", leave);
+      isOver.current = true;
+      current.close(); // gives the focus back to where it was
+    };
+  }, []);
   const values = () => Object.fromEntries(new FormData(form.current));
   const run = async (work) => {
     set({ isBusy: true, error: null, preview: null });
@@ -48,7 +59,7 @@ function Question({ question, end }) {
     run(question.act).then(() => end(true), () => {});
   };
   const preview = () => run(question.preview).then((shown) => set({ isBusy: false, error: null, preview: shown }), () => {});
-  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onClose=${() => end(false)}>
+  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onClose=${() => isOver.current || end(false)}>
     <form ref=${form} onSubmit=${act}>
       <h2 id="dialog-title">${question.title}</h2>
       <div>${question.text}</div>

@@ -15,6 +15,11 @@ const SIGNS = {
   CANCELLED: ["⊘", "calm"],
 };
 
+/** The tone of a job's state: good, bad, warning, busy or calm. @param {string} state */
+export function toneOf(state) {
+  return (SIGNS[state] ?? ["•", "calm"])[1];
+}
+
 /** @param {{state: string, tone?: string, sign?: string}} props `tone`: good, bad, warning, busy or calm */
 export function State({ state, tone, sign }) {
   const [known, knownTone] = SIGNS[state] ?? ["•", "calm"];
