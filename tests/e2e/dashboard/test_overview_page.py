@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -142,13 +143,11 @@ def test_a_chart_is_sharp_has_gaps_and_follows_light_and_dark_at_once(browser: B
         expect(canvas).to_be_visible()
         size = canvas.evaluate("(canvas) => [canvas.width, canvas.clientWidth]")
         assert size[0] == 2 * size[1]
-        light = _colours(page)
+        ((light, columns),) = _drawn(page).items()
+        assert max(after - before for before, after in pairwise(columns)) > 20  # minutes of which nothing is known
         page.emulate_media(color_scheme="dark")
-        expect_other = (
-            "(before) => { const all = (%s)(); return all.length > 0 && all.every((one) => !before.includes(one)); }"
-        )
-        page.wait_for_function(expect_other % _COLOURS, arg=light)
-        assert len(light) >= 1
+        is_other = "all.length > 0 && all.every(([name]) => name !== before)"
+        page.wait_for_function(f"(before) => {{ const all = ({_DRAWN})(); return {is_other}; }}", arg=light)
         page.set_viewport_size(NARROW)  # type: ignore[arg-type]
         page.wait_for_function(
             "() => [...document.querySelectorAll('canvas')].every((canvas) => canvas.clientWidth <= 330)"
@@ -156,23 +155,24 @@ def test_a_chart_is_sharp_has_gaps_and_follows_light_and_dark_at_once(browser: B
         check_fits(page)
 
 
-# What is drawn of the line of lags, by colour: strong ones, each with how many there are.
-_COLOURS = """() => {
+# What is drawn of the line of lags: its colours, each with the columns of the picture in which it is.
+_DRAWN = """() => {
   const figures = [...document.querySelectorAll('figure')];
   const canvas = figures.find((one) => one.textContent.includes('Lag behind')).querySelector('canvas');
+  if (canvas === null) return [];
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  const counts = new Map();
+  const columns = new Map();
   for (let at = 0; at < data.length; at += 4) {
     const [red, green, blue, alpha] = data.slice(at, at + 4);
     if (alpha === 255 && Math.max(red, green, blue) - Math.min(red, green, blue) > 60) {
       const name = `${red},${green},${blue}`;
-      counts.set(name, (counts.get(name) ?? 0) + 1);
+      columns.set(name, (columns.get(name) ?? new Set()).add(at / 4 % canvas.width));
     }
   }
-  return [...counts].filter(([, count]) => count > 100).map(([name]) => name);
+  return [...columns].filter(([, all]) => all.size > 100).map(([name, all]) => [name, [...all].sort((a, b) => a - b)]);
 }"""
 
 
-def _colours(page: Page) -> list[str]:
-    page.wait_for_function(f"() => ({_COLOURS})().length > 0")
-    return list(page.evaluate(_COLOURS))
+def _drawn(page: Page) -> dict[str, list[int]]:
+    page.wait_for_function(f"() => ({_DRAWN})().length > 0")
+    return dict(page.evaluate(_DRAWN))

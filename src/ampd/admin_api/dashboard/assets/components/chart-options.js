@@ -15,8 +15,9 @@ const STEPS = {
 };
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const LETTER = 6.6;
-const FONT = '11.5px system-ui, "DejaVu Sans", sans-serif';
+const LETTER = 6.9;
+// Whole pixels: uPlot makes others small where the screen has more of them.
+const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
 
 /**
  * @param {HTMLElement} box whose style knows the colours
@@ -34,7 +35,7 @@ export function optionsOf(box, lines, format, scale, onPoint) {
     ticks: { stroke: color("--line"), width: 1, size: 4 },
   };
   return {
-    padding: [10, 26, 0, 0],
+    padding: [10, 32, 0, 0],
     legend: { show: false },
     select: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, sync: { key: "charts" }, points: { size: 7 } },
