@@ -98,27 +98,30 @@ def test_a_provider_is_registered_and_replaced_without_showing_its_secrets_and_r
     network = f"{_HOSTILE}-{'long' * 30}-שלום"
     page.goto("/#/datasets/providers")
     page.get_by_text("Further settings").click()
-
-    def register(confirmations: int) -> None:
-        _field(page, "Name").fill("hostile")
-        _field(page, "Network").fill(network)
-        _field(page, "URL").fill("https://user:hunter2@rpc.example.com/v3/0123456789abcdef")
-        _field(page, "Token").fill("s3cret-token")
-        _field(page, "Settings").fill(f"# far behind\nconfirmations = {confirmations}\n")
-        page.get_by_role("button", name="Register").click()
-
-    register(12)
+    _field(page, "Name").fill("hostile")
+    _field(page, "Network").fill(network)
+    _field(page, "URL").fill("https://user:hunter2@rpc.example.com/v3/0123456789abcdef")
+    _field(page, "Token").fill("s3cret-token")
+    _field(page, "Settings").fill("# far behind\nconfirmations = 12\n")
+    page.get_by_role("button", name="Register").click()
     row = _row(page, "Providers", "hostile")
     expect(row).to_contain_text(network)
     expect(row).to_contain_text("confirmations12")
     expect(page.locator("body")).not_to_contain_text(re.compile("hunter2|s3cret|0123456789abcdef"))
     look(page, "providers")
-    register(34)
+    file = 'kind = "evm-rpc"\nnetwork = "sepolia"\nurl = "http://127.0.0.1:1"\n\nconfirmations = 34 # more\n'
+    page.get_by_label("Read a provider file").set_input_files(
+        {"name": "sepolia.toml", "mimeType": "application/toml", "buffer": file.encode()}
+    )
+    expect(_field(page, "Network")).to_have_value("sepolia")
+    _field(page, "Name").fill("hostile")
+    page.get_by_role("button", name="Register").click()
     _confirm(page, "Replace it")
     expect(row).to_contain_text("confirmations34")
-    assert api.get("/providers/hostile").json()["confirmations"] == 34
+    provider = api.get("/providers/hostile").json()
+    assert (provider["network"], provider["confirmations"]) == ("sepolia", 34)
     row.get_by_role("button", name="Remove").click()
-    expect(page.get_by_role("dialog")).to_contain_text(network)
+    expect(page.get_by_role("dialog")).to_contain_text("sepolia")
     _confirm(page, "Remove hostile")
     expect(row).to_have_count(0)
     assert api.get("/providers/hostile").status_code == 404
