@@ -32,7 +32,7 @@ function Map({ job, isPart, map, progress }) {
   const window = { start: map.start_block, end: map.end_block };
   if (!isPart) whole.current = window;
   const limits = limitsOf(window, whole.current, job.end_block === null ? map.head_block : null);
-  const show = (part) => go(to(["jobs", job.id], part && { from_block: part.start, to_block: part.end }));
+  const show = (part) => go(to(["jobs", job.id], part === null ? {} : { from_block: part.start, to_block: part.end }));
   const shown = map.tables.find(({ table }) => table === at.table)?.ranges.find((range) => range.start_block <= at.block && at.block <= range.end_block);
   return html`
     <${Legend} states=${map.tables.flatMap(({ ranges }) => ranges.map(({ state }) => state))} />
