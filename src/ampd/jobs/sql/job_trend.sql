@@ -10,7 +10,7 @@ WITH counted AS MATERIALIZED (
           FROM counted CROSS JOIN jsonb_each_text(counted.durations) d WHERE counted.is_shown AND counted.durations <> '{}' GROUP BY 1, 2) of_step
     GROUP BY step
 )
-SELECT summed.*, coalesce(ended.durations, '{}') AS durations
+SELECT summed.step, summed.retries, summed.failures, coalesce(ended.durations, '{}') AS durations
 FROM (SELECT step, coalesce(sum(retries) FILTER (WHERE is_shown), 0)::bigint AS retries,
              coalesce(sum(failures) FILTER (WHERE is_shown), 0)::bigint AS failures
       FROM counted GROUP BY step) summed
