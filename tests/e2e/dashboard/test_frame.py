@@ -32,4 +32,4 @@ def test_the_keyboard_skips_to_the_content(page: Page) -> None:
 
 def test_a_page_goes_on_when_the_controller_was_away(page: Page, dashboard: Dashboard) -> None:
     page.goto("/")
-    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    expect(page.get_by_role("banner").get_by_role("status")).to_have_text("● live")
