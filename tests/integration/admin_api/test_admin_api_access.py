@@ -26,6 +26,7 @@ NOT_LIMITED = {
     "timetables": "asked only about a job that was found before",
     "kinds": "no store",
     "event_streams": "told with each reader what that one sees",
+    "live": "told with each viewer what that one sees",
     "access": "operations on tokens are for tokens that see everything",
     "figures": "metrics are for tokens that see everything",
     "version": "no store",
