@@ -11,8 +11,10 @@ SELECT (SELECT coalesce(max(id), 0) FROM files) AS newest,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(came.id, r.metadata ->> 'dataset_namespace')), '[]')
         FROM came JOIN table_revisions r ON r.id = came.revision_id) AS files,
        (SELECT coalesce(jsonb_object_agg(namespace, version), '{}') FROM (
-            SELECT namespace_of_job(j.kind, j.input) AS namespace, md5(string_agg(concat_ws(' ', l.id, l.xmin), ',' ORDER BY l.id)) AS version
-            FROM block_range_leases l JOIN jobs j ON j.id = l.job_id GROUP BY 1) each) AS ranges,
+            SELECT j.namespace, md5(string_agg(concat_ws(' ', l.id, l.xmin), ',' ORDER BY l.id)) AS version
+            FROM block_range_leases l
+            CROSS JOIN LATERAL (SELECT namespace_of_job(kind, input) AS namespace FROM jobs WHERE id = l.job_id OFFSET 0) j
+            GROUP BY 1) each) AS ranges,
        (SELECT coalesce(jsonb_object_agg(dataset_namespace, version), '{}') FROM (
             SELECT dataset_namespace, md5(string_agg(concat_ws(' ', id, xmin), ',' ORDER BY id)) AS version
             FROM physical_tables GROUP BY 1) each) AS tables
