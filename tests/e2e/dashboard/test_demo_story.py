@@ -60,11 +60,15 @@ def test_one_watches_a_job_move_stops_it_and_lets_it_go_on(page: Page) -> None:
     seen = share.inner_text()
     expect(share).not_to_have_text(seen, timeout=60_000)  # without a reload
     look(page, "demo-job")
-    page.get_by_role("button", name="Pause", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    operate(page, "Pause")
     expect(page.get_by_role("heading", level=1)).to_contain_text("paused", timeout=60_000)
-    page.get_by_role("button", name="Resume", exact=True).click()
+    operate(page, "Resume")
     expect(page.get_by_role("heading", level=1)).to_contain_text("running", timeout=60_000)
+
+
+def operate(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name=name).click()
 
 
 def test_it_ends_by_a_signal_and_leaves_nothing(demo: Process, address: str, temporary: Path) -> None:
