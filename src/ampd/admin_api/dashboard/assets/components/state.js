@@ -7,7 +7,7 @@ const SIGNS = {
   STOP_REQUESTED: ["◼", "warning"],
   STOPPING: ["◼", "warning"],
   STOPPED: ["◼", "calm"],
-  PAUSED: ["⏸", "calm"],
+  PAUSED: ["‖", "calm"],
   COMPLETED: ["✓", "good"],
   ERROR: ["↻", "warning"],
   FAILED: ["✗", "bad"],
