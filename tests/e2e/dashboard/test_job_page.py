@@ -132,7 +132,7 @@ def test_the_map_of_block_ranges_is_read_with_the_arrow_keys_and_looked_into(
 
 
 def test_progress_moves_without_a_reload(page: Page, dashboard: Dashboard, slow_node: str) -> None:
-    job_id = dashboard.deployed("moves/slow", slow_node, start_block=FIRST_BLOCK, end_block=FIRST_BLOCK + 399)
+    job_id = dashboard.deployed("moves/slow", slow_node, start_block=FIRST_BLOCK, end_block=FIRST_BLOCK + 3999)
     open_job(page, job_id)
     row = page.get_by_role("region", name="Progress of the tables").get_by_role("row", name="blocks")
     expect(row.get_by_role("progressbar")).to_be_visible(timeout=20_000)

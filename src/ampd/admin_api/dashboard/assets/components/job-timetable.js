@@ -29,7 +29,7 @@ export function JobTimetable({ job }) {
   ].filter(Boolean);
   return html`<section class="card"><h2>Timetable</h2>
     <dl class="facts">${rows.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
-    <h3 class="next">Next fire times${job.status === "PAUSED" ? " (if it were resumed now)" : ""}</h3>
+    <h3 class="next">Next fire times${job.recurring && job.status === "PAUSED" ? " (if it were resumed now)" : ""}</h3>
     <${Loaded} resource=${next}>${(answer) => (answer.times.length === 0 && !job.recurring && !hasEnded(job)
       ? html`<p class="empty">It has begun.</p>` : html`<${FireTimes} answer=${answer} />`)}<//>
   </section>`;
