@@ -12,8 +12,9 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from ampd.datasets import EndpointCooldowns
+from ampd.datasets import EndpointCooldowns, Provider
 from ampd.errors import AmpError, ErrorCode
+from ampd.extraction.sources import open_source
 from ampd.firehose_wire import ERROR_DETAILS, RETRY_INFO
 from ampd.firehose_wire import firehose_pb2 as pb
 from ampd.metadata_db import MetadataDb
@@ -170,6 +171,10 @@ async def test_the_rate_limit_of_one_worker_keeps_the_others_from_asking(
                 await batches_of(other)
             with pytest.raises(AmpError, match="wants no requests for another"):
                 await other.latest_block(finalized=False)
+        opened = open_source([provider_of(server, token="s3cr3t")], "mainnet", executor, cooldowns=cooldowns)
+        with pytest.raises(AmpError, match="wants no requests for another"):
+            await opened.chain_id()
+        await opened.close()
         assert limit.asked_at == []
         # Another account of the same provider is another matter.
         async with source_of(server, executor=executor, cooldowns=cooldowns, token="another") as third:
@@ -178,6 +183,11 @@ async def test_the_rate_limit_of_one_worker_keeps_the_others_from_asking(
     assert refused.value.code is ErrorCode.NODE_RATE_LIMITED
     stored = json.dumps(await metadata_db.fetch_all("SELECT * FROM endpoint_cooldowns"), default=str)
     assert "s3cr3t" not in stored
+
+
+def provider_of(server: ReplayFirehose, token: str) -> Provider:
+    config = {"kind": "firehose", "network": "mainnet", "url": server.url, "token": token}
+    return Provider("mine", "firehose", "mainnet", config)
 
 
 async def test_a_worker_that_is_at_work_hears_of_the_rate_limit_of_another_before_its_next_stream(
