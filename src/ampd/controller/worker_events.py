@@ -154,7 +154,7 @@ class EventSender:
         page = await self._events.read(
             EventFilter(), after_id=lease.sent_to, last_id=state.last_id, limit=_SENT_AT_ONCE
         )
-        if not page.events:
+        if page.read_to == lease.sent_to:
             return False
         await self._broker.send(page.events, may_send=self._may_send)
         if not await note_sent(self._db, lease, page.read_to):

@@ -266,6 +266,17 @@ async def test_the_first_sender_begins_with_all_that_is_kept(
     assert {each.type for each in records} == {"sync.started"}
 
 
+async def test_what_comes_far_behind_the_last_event_that_was_sent_is_found(
+    scene: EventScene, kafka: MockKafka, reader: Consumer
+) -> None:
+    """Those between were removed unsent, after days without a broker."""
+    await scene.ranges.run("ALTER TABLE worker_events ALTER COLUMN id RESTART WITH 30001")
+    async with running(scene.db, kafka):
+        await scene.begin()
+        assert {each.type for each in await reader.until(lambda records: len(records) == 2)} == {"sync.started"}
+        await until_sent(scene.db)
+
+
 async def test_a_sender_ends_at_once_also_when_the_broker_does_not_answer(scene: EventScene) -> None:
     await scene.begin()
     await scene.collect()
