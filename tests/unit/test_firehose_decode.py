@@ -192,6 +192,11 @@ def _five_topics(block: Any) -> None:
     logs[0].topics.extend([bytes(32)] * 5)
 
 
+def _later_call_first(block: Any) -> None:
+    calls = next(trace for trace in block.transaction_traces if len(trace.calls) > 1).calls
+    calls[0].index, calls[1].index = calls[1].index, calls[0].index
+
+
 def _other_chain(block: Any) -> None:
     next(trace for trace in block.transaction_traces if trace.type == 0).v = bytes([35 + 2 * 56])
 
@@ -209,6 +214,7 @@ def _other_chain(block: Any) -> None:
         (_other_hash, ErrorCode.NODE_ANSWER_MALFORMED, "different hashes"),
         (_no_status, ErrorCode.NODE_ANSWER_MALFORMED, "status of transaction 0"),
         (_five_topics, ErrorCode.NODE_ANSWER_MALFORMED, "more than four topics"),
+        (_later_call_first, ErrorCode.NODE_ANSWER_MALFORMED, "call 1 of a transaction comes after call 2"),
     ],
 )
 def test_a_wrong_block_is_refused_with_its_number(change: Callable[[Any], None], code: ErrorCode, words: str) -> None:
