@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pyarrow as pa
 import pytest
 
+from ampd.chain.tables import FIREHOSE_TABLES
 from ampd.data_store import RangeStore
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import JobState
 from ampd.metadata_db import MetadataDb
 from ampd.replay_node.firehose import FirehoseCall, StreamFault, calls_of, cursor_of
 from ampd.replay_node.firehose_chain import FirehoseChain
+from ampd.sources.firehose.decode import decode
 from support.firehose_tip import FirehoseTip, firehose_tip_of
 from support.tip import FIRST_BLOCK, Reader
 
@@ -32,9 +35,17 @@ async def assert_cursors_behind_data(tip: FirehoseTip) -> None:
 
 async def assert_rows_of(tip: FirehoseTip, chain: FirehoseChain, end: int | None = None) -> None:
     await tip.assert_rows_of(chain, end)  # type: ignore[arg-type]
-    calls, transactions = await tip.table("calls"), await tip.table("transactions")
-    assert calls.column("block_hash").to_pylist() == transactions.column("block_hash").to_pylist()
+    wanted = decoded_rows(chain, end)
+    for name in FIREHOSE_TABLES:
+        assert (await tip.table(name)).equals(wanted[name]), name
     await assert_cursors_behind_data(tip)
+
+
+def decoded_rows(chain: FirehoseChain, end: int | None) -> dict[str, pa.Table]:
+    """Return the rows of each block by itself, of all tables."""
+    numbers = range(chain.first_block, (chain.last_block if end is None else end) + 1)
+    batches = [decode([number], [chain.block(number).payload], chain_id=1) for number in numbers]
+    return {name: pa.concat_tables([batch.tables[name] for batch in batches]) for name in FIREHOSE_TABLES}
 
 
 async def test_several_workers_share_the_ranges_of_a_dataset(tip: FirehoseTip) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ampd.chain.tables import FIREHOSE_TABLES, SORT_COLUMNS
+from ampd.chain.tables import FIREHOSE_TABLES, SORT_COLUMNS, TABLES
 from ampd.data_store import Dataset, Restorer
 from ampd.jobs import JobCreator, JobState, NewJob
 from ampd.metadata_db import MetadataDb
+from ampd.replay_node import ReplayNode, load_recorded_chain
 from ampd.replay_node.firehose import ReplayFirehose, calls_of, cursor_of
 from ampd.replay_node.firehose_chain import recorded_chain
 from ampd.sources.firehose.decode import decode
+from oracle.recorded import recorded
 from support.databases import empty
-from support.firehose_blocks import FIRST, LAST, recorded_firehose_blocks
+from support.firehose_blocks import FIRST, LAST, firehose_block, recorded_firehose_blocks
 from support.firehose_tip import FirehoseForks, FirehoseTip
+from support.nodes import BLOCKS
+from support.tip import Tip
 
 MIDDLE = FIRST + 3
 
@@ -36,7 +42,7 @@ def database_url(emptied_database_url: str) -> str:
 
 @pytest.fixture
 async def tip(metadata_db: MetadataDb, executor: ThreadPoolExecutor) -> AsyncIterator[FirehoseTip]:
-    """Six recorded blocks of mainnet, with their 8,000 calls; each becomes a segment of its own."""
+    """Six recorded blocks of mainnet, with their 4,816 calls; each becomes a segment of its own."""
     async with ReplayFirehose(recorded_chain(recorded_firehose_blocks()), chain_name="tip") as server:
         scene = FirehoseTip(metadata_db, FirehoseForks(1), server, executor)  # type: ignore[arg-type]
         scene.segment_blocks = 1
@@ -80,6 +86,38 @@ async def sorted_by(tip: FirehoseTip, path: str) -> tuple[str, ...]:
     file = pq.ParquetFile(pa.BufferReader(content))
     columns = file.metadata.row_group(0).sorting_columns
     return tuple(file.schema_arrow.names[column.column_index] for column in columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "filled"),
+    [
+        pytest.param("18000000", ("withdrawals", "logs"), id="withdrawals"),
+        pytest.param("19433903", ("withdrawals", "logs"), id="blobs", marks=pytest.mark.long),
+    ],
+)
+async def test_both_sources_leave_the_same_parquet_rows_in_every_shared_table(
+    metadata_db: MetadataDb, executor: ThreadPoolExecutor, tmp_path: Path, name: str, filled: tuple[str, ...]
+) -> None:
+    """The recorded Firehose blocks have no withdrawals: here they are made from what the node answered."""
+    one = recorded(f"ethereum/{name}")
+    shutil.copy(BLOCKS / "ethereum" / f"{name}.json.gz", tmp_path)
+    tables = {}
+    async with (
+        ReplayNode(load_recorded_chain(tmp_path)) as node,
+        ReplayFirehose(recorded_chain([firehose_block(one.block, one.receipts)]), chain_name="tip") as server,
+    ):
+        for kind, serving in ((Tip, node), (FirehoseTip, server)):
+            empty(metadata_db.url)
+            scene = kind(metadata_db, FirehoseForks(1), serving, executor)  # type: ignore[arg-type]
+            await scene.start_worker()
+            job_id = await scene.deploy(start_block=one.number, end_block=str(one.number))
+            await scene.wait_for_state(job_id, JobState.COMPLETED)
+            await scene.end()
+            tables[kind] = {table: await scene.table(table) for table in TABLES}
+    for table in TABLES:
+        assert tables[FirehoseTip][table].schema.equals(tables[Tip][table].schema, check_metadata=False), table
+        assert tables[FirehoseTip][table].equals(tables[Tip][table]), table
+    assert all(len(tables[Tip][table]) for table in filled)
 
 
 async def test_calls_are_the_same_rows_when_many_files_have_become_one_and_the_stream_goes_on(tip: FirehoseTip) -> None:

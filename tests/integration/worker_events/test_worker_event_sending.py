@@ -21,7 +21,7 @@ from ampd.telemetry.metrics import exposition
 from ampd.worker_events import Broker, BrokerSettings, lease_sending, note_sent
 from support.daemons import free_port
 from support.engine import SECONDS
-from support.event_scene import HOUR, EventScene
+from support.event_scene import HOUR, TRANSIENT, EventScene
 from support.kafka import PARTITIONS, REQUEST_TIMED_OUT, TOPIC, Consumer, MockKafka, Record, consumer, mock_kafka
 from support.telemetry import ACCEPT, Scrape
 
@@ -116,6 +116,28 @@ async def test_a_consumer_sees_every_event_of_a_run_once_in_order_and_in_the_par
     check_order(reader, last)
     log = {str(each.event_id) for each in await scene.told()}
     assert {each.event_id for each in records} == log
+
+
+async def test_a_consumer_sees_the_failure_of_an_attempt_between_its_progress_and_the_next_start(
+    scene: EventScene, kafka: MockKafka, reader: Consumer
+) -> None:
+    async with running(scene.db, kafka):
+        await scene.begin(end_block=19)
+        await scene.extract(0, 9)
+        await scene.collect()
+        assert await scene.ranges.leased.fail(scene.ranges.lease, TRANSIENT)
+        await scene.next_attempt()
+        await scene.begin(end_block=19)
+        await finish(scene, 2, first=1)
+        await reader.until(completed)
+        await until_sent(scene.db)
+    for table in TABLES:
+        records = reader.of_table(table)
+        types = [each.type.removeprefix("sync.") for each in records]
+        assert [each for each in types if each != "progress"] == ["started", "failed", "started", "completed"]
+        assert types[1] == "progress"
+        failed = next(each.payload for each in records if each.type == "sync.failed")
+        assert (failed.error_type, failed.error_message) == (TRANSIENT.code, TRANSIENT.message)
 
 
 async def test_events_wait_for_a_broker_that_is_away_and_come_in_order_when_it_is_back(
