@@ -84,7 +84,7 @@ def test_the_same_blocks_through_both_sources_are_the_same_rows(
     assert 0 <= heard <= 2
     received = told.value("firehose_received_bytes_total", **server)
     assert sum(sizes) <= received <= sum(sizes) + sum(sizes[-2:])
-    assert told.value("firehose_streams_total", **server) == 1 + bool(heard)
+    assert told.value("firehose_streams_total", **server) >= 1 + bool(heard)
     assert told.value("firehose_reconnects_total", **server) == 0
     verified = cluster.ampctl("verify", "chaos/firehose@1.0.0", "--json")
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -22,6 +22,11 @@ LENGTH = 60
 
 
 @pytest.fixture
+def database_url(emptied_database_url: str) -> str:
+    return emptied_database_url
+
+
+@pytest.fixture
 async def tip(metadata_db: MetadataDb) -> AsyncIterator[FirehoseTip]:
     """A chain of 60 blocks of which 40 are there."""
     async with firehose_tip_of(metadata_db, length=LENGTH, head=40) as scene:
@@ -160,10 +165,19 @@ FOR EACH ROW EXECUTE FUNCTION refuse();
 """
 
 
+@pytest.fixture
+async def _refusing(metadata_db: MetadataDb) -> AsyncIterator[None]:
+    async with metadata_db.transaction() as connection:
+        await connection.execute(_REFUSE.encode())
+    yield
+    async with metadata_db.transaction() as connection:
+        await connection.execute(b"DROP FUNCTION refuse CASCADE")
+        await connection.execute(b"DROP SEQUENCE refusals")
+
+
+@pytest.mark.usefixtures("_refusing")
 async def test_a_commit_that_fails_leaves_neither_rows_nor_cursor(tip: FirehoseTip) -> None:
     """However a cursor is written: when the data do not come to count it is not there, and the next try is whole."""
-    async with tip.db.transaction() as connection:
-        await connection.execute(_REFUSE.encode())
     await tip.start_worker()
     job_id = await tip.deploy(end_block=str(FIRST_BLOCK + 39))
     async with asyncio.timeout(30):
