@@ -22,6 +22,12 @@ demo: $(STAMPS)/runtime ## Extract 23 real blocks into a lake, and query it
 test: lint $(STAMPS)/dev $(STAMPS)/node tools kafka ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+.PHONY: screenshots
+screenshots: $(STAMPS)/dev $(STAMPS)/node tools ## Make the pictures of the README anew, from the running demo
+	$(BIN)/python -m pytest -q tests/e2e/dashboard/test_demo_story.py $(PYTEST_ARGS)
+	@mkdir -p docs/images
+	@for name in overview job; do cp test-results/dashboard/demo-$$name-wide-light.png docs/images/dashboard-$$name.png; done
+
 .PHONY: test-fast
 test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
@@ -36,7 +42,7 @@ tools: ## Install the programs of the system that tests run (jq, watch, shells) 
 
 .PHONY: kafka
 kafka: tools ## Install the Kafka broker of the tests, where there are Java and Maven
-	@if command -v java mvn > /dev/null; then $(MAKE) --no-print-directory $(STAMPS)/kafka; \
+	@if command -v java > /dev/null && command -v mvn > /dev/null; then $(MAKE) --no-print-directory $(STAMPS)/kafka; \
 	else echo "No Java or no Maven: the tests with a real Kafka broker are left out." >&2; [[ -z $${CI:-} ]]; fi
 
 .PHONY: lint

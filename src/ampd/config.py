@@ -138,6 +138,8 @@ class AdminApiConfig(Section):
     tls_key_file: AbsolutePath | None = None
     cors_origins: Origins = ()
     requests_per_minute: Annotated[int, BeforeValidator(no_boolean), Field(ge=0)] = 6000
+    dashboard: bool = True
+    sign_ins_per_minute: Annotated[int, BeforeValidator(no_boolean), Field(ge=0)] = 10
     request_timeout_secs: Seconds = 30.0
     max_connections: Count = 500
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 
@@ -62,6 +64,28 @@ def refused(temporary: Path, *options: str) -> str:
 def test_the_demo_counts_the_recorded_blocks_and_leaves_nothing(temporary: Path) -> None:
     counts = counts_of(demo(temporary, "--json"))
     assert (counts["blocks"], counts["transactions"], counts["logs"]) == (23, 4_416, 9_807)
+    assert list(temporary.iterdir()) == []
+    assert processes_of(temporary) == []
+
+
+def test_the_dashboard_stays_open_with_jobs_that_run_until_a_signal(temporary: Path, tmp_path: Path) -> None:
+    demo = ampd("demo", "--dashboard", log=tmp_path / "demo.log", environment={"TMPDIR": str(temporary)})
+    try:
+        line = demo.wait_for_text("Dashboard  http://", timeout=60)
+        url = line.split()[-1]
+        assert "<title>ampd</title>" in httpx.get(url).text
+
+        def there() -> bool:
+            jobs = httpx.get(f"{url}jobs", params={"status": "all"}).json()["jobs"]
+            states = {(job["kind"], job["status"]) for job in jobs}
+            return {("extraction", "COMPLETED"), ("extraction", "RUNNING"), ("http", "FAILED")} <= states
+
+        wait_for("jobs of all sorts", there, timeout=60)
+        demo.signal(signal.SIGINT)
+        assert demo.wait(60) == 0
+    finally:
+        demo.end()
+    assert "Traceback" not in demo.text()
     assert list(temporary.iterdir()) == []
     assert processes_of(temporary) == []
 

@@ -15,7 +15,7 @@ from ampd.jobs import JobFilter, JobState, LeasedJobs, WorkerSession, hold_lease
 from ampd.jobs.placement import assign_due_jobs
 from ampd.metadata_db import MetadataDb
 from ampd.metadata_db.pool import SESSION_OPTIONS
-from support import query_plan_list_cases, query_plan_timetable_cases  # noqa: F401 - their cases
+from support import query_plan_list_cases, query_plan_overview_cases, query_plan_timetable_cases  # noqa: F401 - their cases
 from support.daemons import wait_for
 from support.many_jobs import (
     ASSIGNED,

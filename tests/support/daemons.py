@@ -175,6 +175,15 @@ class Cluster:
         wait_for("the Admin API", self._is_up)
         return process
 
+    def start_solo(self) -> Process:
+        """Start controller and worker in one process."""
+        log = self.directory / f"solo-{len(self.processes)}.log"
+        process = ampd("solo", "--amp-dir", str(self.directory), log=log)
+        self.processes.append(process)
+        process.wait_for_text("worker.registered")
+        wait_for("the Admin API", self._is_up)
+        return process
+
     def start_worker(self, node_id: str, *, environment: Mapping[str, str] | None = None) -> Process:
         process = self._start(node_id, "worker", "--node-id", node_id, environment=environment)
         process.wait_for_text("worker.registered")

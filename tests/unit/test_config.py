@@ -345,6 +345,7 @@ def test_a_collector_with_a_key_in_its_url_is_refused_and_the_key_not_shown(writ
 def test_every_key_can_be_given_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"url": URL, "auto_migrate": "false", "compression": "gzip", "admin_api_addr": "[::]:1"}
     words |= {"endpoint": "https://x", "path_style": "false", "allow_http": "true", "compaction": "false"}
+    words |= {"dashboard": "false"}
     words |= {
         "allowed_networks": "10.0.0.0/8,fd00::/8",
         "cors_origins": "https://a.example.com,https://b.example.com:8443",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from ampd.errors import AmpError, ErrorCode
 
@@ -107,6 +108,16 @@ class Token:
     last_used_at: datetime | None
     revoked_at: datetime | None
     revoked_by: str | None
+
+
+def namespaces_of(row: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return what the token of a row sees; None: everything."""
+    return None if row["namespaces"] is None else tuple(row["namespaces"])
+
+
+def access_of(row: Mapping[str, Any]) -> Access:
+    """Return what the token of a row opens."""
+    return Access(ACTOR_PREFIX + row["name"], Role(row["role"]), namespaces_of(row), row["id"])
 
 
 def _invalid(field: str, message: str) -> AmpError:

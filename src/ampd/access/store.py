@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ampd.access.models import ACTOR_PREFIX, Access, NewToken, Role, Token, TokenStatus
+from ampd.access.models import Access, NewToken, Role, Token, TokenStatus, access_of, namespaces_of
 from ampd.access.secret import hash_of, is_token_of, new_token, prefix_of
+from ampd.access.sessions import SessionStore
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import MetadataDb, Row, sql
 
@@ -14,10 +15,11 @@ _MAKE_ANOTHER: Final = f"{_MEND}the controller's machine, makes one"
 
 
 class AccessStore:
-    """Makes, lists, revokes and recognises tokens."""
+    """Makes, lists, revokes and recognises tokens; ``sessions`` are those that have begun with one."""
 
     def __init__(self, db: MetadataDb) -> None:
         self._db = db
+        self.sessions = SessionStore(db)
 
     async def has_tokens(self) -> bool:
         """Tell whether there ever was a token: from then on nobody gets in without one."""
@@ -38,7 +40,7 @@ class AccessStore:
             raise AmpError(ErrorCode.UNAUTHORIZED, f"token '{row['name']}' {what}; {_MAKE_ANOTHER}")
         if row["use_is_old"]:
             await self._db.execute(sql("access", "note_use"), {"token_id": row["id"]})
-        return Access(ACTOR_PREFIX + row["name"], Role(row["role"]), _namespaces(row), row["id"])
+        return access_of(row)
 
     async def create(self, new: NewToken, *, actor: str) -> tuple[Token, str]:
         """Make a token, and return it and its secret, which is shown here and never again.
@@ -85,9 +87,5 @@ class AccessStore:
 
 
 def _token(row: Row) -> Token:
-    shaped = {"role": Role(row["role"]), "status": TokenStatus(row["status"]), "namespaces": _namespaces(row)}
+    shaped = {"role": Role(row["role"]), "status": TokenStatus(row["status"]), "namespaces": namespaces_of(row)}
     return Token(**row | shaped)
-
-
-def _namespaces(row: Row) -> tuple[str, ...] | None:
-    return None if row["namespaces"] is None else tuple(row["namespaces"])

@@ -6,16 +6,19 @@ from ampd.admin_api.app import Gate, create_app, specification
 from ampd.admin_api.cluster_figures import ClusterFigures, FigureSources
 from ampd.admin_api.connections import ConnectionLimits
 from ampd.admin_api.event_streams import EventStreams
+from ampd.admin_api.live import ChangeSources, LiveStreams
 from ampd.admin_api.server import Listening, Tls, is_loopback, serve_admin_api
 from ampd.admin_api.services import Services
 
 __all__ = [
+    "ChangeSources",
     "ClusterFigures",
     "ConnectionLimits",
     "EventStreams",
     "FigureSources",
     "Gate",
     "Listening",
+    "LiveStreams",
     "Services",
     "Tls",
     "create_app",

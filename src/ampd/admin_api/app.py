@@ -9,13 +9,16 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
-from ampd.admin_api.authentication import Authentication, RequestPace
+from ampd.admin_api.authentication import Authentication
+from ampd.admin_api.dashboard import dashboard_router
+from ampd.admin_api.entrance import CSRF_HEADER, SAFE_METHODS, Entrance
 from ampd.admin_api.errors import error_responses, install_error_handlers
 from ampd.admin_api.exact import make_bounds_exact
 from ampd.admin_api.links import add_links
 from ampd.admin_api.methods import Methods
 from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.models import ErrorBody
+from ampd.admin_api.pace import RequestPace, SignInPace
 from ampd.admin_api.request_meter import RequestMeter
 from ampd.admin_api.routes import (
     datasets,
@@ -24,13 +27,17 @@ from ampd.admin_api.routes import (
     health,
     job_creation,
     job_operations,
+    job_ranges,
     jobs,
+    live,
     manifests,
     metrics,
+    overview,
     providers,
     restores,
     revisions,
     schema,
+    sessions,
     timetable,
     tokens,
     webhooks,
@@ -38,43 +45,64 @@ from ampd.admin_api.routes import (
 )
 from ampd.admin_api.rules import Rule, api_routes, rule_of
 from ampd.admin_api.services import Services
+from ampd.admin_api.session_cookie import SESSION_COOKIE
 from ampd.errors import ErrorCode
 
 DEFAULT_REQUESTS_PER_MINUTE = 6000
+DEFAULT_SIGN_INS_PER_MINUTE = 10
 _TITLE = "ampd Admin API"
 _DESCRIPTION = (
     "Operate extraction jobs: register datasets, deploy them, watch and stop their jobs.\n\n"
     'Errors are always `{"error_code", "error_message"}`. Timestamps are RFC 3339 in UTC with `Z` and whole seconds.'
 )
 
+_SECURITY = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "Set by POST /session. What changes something also needs the csrf_token that GET /session "
+        f"tells, as the header {CSRF_HEADER}. Beside a token the cookie does not count.",
+    },
+}
+
 
 @dataclass(frozen=True)
 class Gate:
     """How requests come in. ``requires_token``: also while there are no tokens yet. ``cors_origins`` are the web pages
     that may use the API from a browser. ``requests_per_minute`` is what each token may make on this controller (0: as
-    many as it likes), ``request_seconds`` how long a body may take to arrive.
+    many as it likes), ``request_seconds`` how long a body may take to arrive, ``sign_ins_per_minute`` how often each
+    address may try to sign in. ``dashboard``: its pages are served too.
     """
 
     requires_token: bool = False
     cors_origins: tuple[str, ...] = ()
     requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE
     request_seconds: float = DEFAULT_REQUEST_SECONDS
+    sign_ins_per_minute: int = DEFAULT_SIGN_INS_PER_MINUTE
+    dashboard: bool = True
 
 
 def create_app(services: Services, gate: Gate | None = None) -> FastAPI:
     """Return the Admin API over ``services``, which the caller opens and closes."""
-    app = _application(services.version)
+    gate = gate or Gate()
+    app = _application(services.version, dashboard=gate.dashboard)
     app.state.services = services
-    _guard(app, gate or Gate())
+    _guard(app, gate)
     return app
 
 
 def _guard(app: FastAPI, gate: Gate) -> None:
     """Put what looks at requests around ``app``: what is added last sees them first."""
-    public = frozenset(route.path for route in api_routes(app.routes) if rule_of(route) == Rule(None))
+    public = [route.path for route in api_routes(app.routes) if rule_of(route) == Rule(None)]
     app.add_middleware(Methods, routes=app.routes)
-    pace = RequestPace(gate.requests_per_minute)
-    app.add_middleware(Authentication, requires_token=gate.requires_token, pace=pace, public=public)
+    app.state.entrance = Entrance(
+        requires_token=gate.requires_token,
+        pace=RequestPace(gate.requests_per_minute),
+        sign_ins=SignInPace(gate.sign_ins_per_minute),
+    )
+    app.add_middleware(Authentication, entrance=app.state.entrance, public=public)
     app.add_middleware(RequestGuard, origins=gate.cors_origins, body_seconds=gate.request_seconds)
     if gate.cors_origins:
         app.add_middleware(
@@ -92,7 +120,7 @@ def specification(version: str) -> dict[str, Any]:
     return _application(version).openapi()
 
 
-def _application(version: str) -> FastAPI:
+def _application(version: str, *, dashboard: bool = True) -> FastAPI:
     app = FastAPI(
         title=_TITLE,
         description=_DESCRIPTION,
@@ -101,10 +129,24 @@ def _application(version: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    of_jobs = (health, metrics, job_creation, job_operations, jobs, timetable, workers, events)
+    of_jobs = (
+        health,
+        metrics,
+        job_creation,
+        job_operations,
+        jobs,
+        job_ranges,
+        timetable,
+        workers,
+        events,
+        overview,
+        live,
+    )
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
-    for noun in (*of_jobs, *of_the_lake, tokens, webhooks):
+    for noun in (*of_jobs, *of_the_lake, sessions, tokens, webhooks):
         app.include_router(noun.router)
+    if dashboard:
+        app.include_router(dashboard_router())
     install_error_handlers(app)
     app.openapi = lambda: _specification_of(app)  # type: ignore[method-assign]
     return app
@@ -116,10 +158,10 @@ def _specification_of(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         rules = {route.operation_id: rule_of(route) for route in api_routes(app.routes)}
         for operations in schema["paths"].values():
-            for operation in operations.values():
+            for method, operation in operations.items():
                 operation["responses"].pop("422", None)
-                _tell_rule(operation, rules.get(operation["operationId"]))
-        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+                _tell_rule(method.upper(), operation, rules.get(operation["operationId"]))
+        schema["components"]["securitySchemes"] = _SECURITY
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
         make_bounds_exact(schema)
@@ -128,14 +170,15 @@ def _specification_of(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _tell_rule(operation: dict[str, Any], rule: Rule | None) -> None:
+def _tell_rule(method: str, operation: dict[str, Any], rule: Rule | None) -> None:
     """Say in the specification who may use an operation, and what others are told."""
     if rule is None or rule.role is None:
         return
-    operation["security"] = [{"token": []}, {}]
+    operation["security"] = [{"token": []}, {"session": []}, {}]
     operation["x-required-role"] = str(rule.role)
     operation["x-all-namespaces"] = rule.whole
-    refusals = error_responses(ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.RATE_LIMITED)
+    of_sessions = () if method in SAFE_METHODS else (ErrorCode.CSRF_TOKEN_INVALID,)
+    refusals = error_responses(ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, *of_sessions, ErrorCode.RATE_LIMITED)
     for status, answer in refusals.items():
         reference = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
         content = {"application/json": {"schema": reference}}

@@ -63,7 +63,7 @@ _STATUS_GROUPS: Final[dict[int, tuple[ErrorCode, ...]]] = {
         *SQL_REFUSALS,
     ),
     401: (ErrorCode.UNAUTHORIZED,),
-    403: (ErrorCode.FORBIDDEN, ErrorCode.CROSS_ORIGIN_REFUSED),
+    403: (ErrorCode.FORBIDDEN, ErrorCode.CROSS_ORIGIN_REFUSED, ErrorCode.CSRF_TOKEN_INVALID),
     404: (
         ErrorCode.NOT_FOUND,
         ErrorCode.JOB_NOT_FOUND,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
@@ -14,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF, error_response
+from ampd.admin_api.origins import is_own_origin
 from ampd.errors import AmpError, ErrorCode
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self.request_id
+            # No browser takes an answer for a script or a page because of what stands in it.
+            headers["X-Content-Type-Options"] = "nosniff"
         await self._send(message)
 
 
@@ -107,8 +110,7 @@ def _refusal(method: str, headers: Headers, origins: frozenset[str]) -> AmpError
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY_BYTES:
         return AmpError(ErrorCode.REQUEST_TOO_LARGE, _TOO_LARGE)
-    origin = headers.get("origin")
-    is_ours = origin is None or origin in origins or urlsplit(origin).netloc == headers.get("host")
+    is_ours = headers.get("origin") in origins or is_own_origin(headers)
     if method not in _SAFE_METHODS and not is_ours:
         # A page of another site, open in an operator's browser, could otherwise stop jobs on localhost.
         return AmpError(

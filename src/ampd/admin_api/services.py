@@ -11,11 +11,12 @@ from fastapi import Depends, Request
 from ampd.access import Access, AccessStore
 from ampd.admin_api.cluster_figures import ClusterFigures
 from ampd.admin_api.event_streams import EventStreams
+from ampd.admin_api.live import LiveStreams
 from ampd.admin_api.rules import access_under_rule
-from ampd.data_store import LakeStores, TableStore
+from ampd.data_store import LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind
-from ampd.jobs import JobCreator, JobStore, TimetableStore, WorkerStore
+from ampd.jobs import JobCreator, JobOverview, JobStore, TimetableStore, WorkerStore
 from ampd.queries import SchemaPlanner
 from ampd.webhooks import WebhookStore
 from ampd.worker_events import WorkerEventLog
@@ -43,6 +44,8 @@ class Services:
     datasets: DatasetStore
     providers: ProviderStore
     tables: TableStore
+    job_overview: JobOverview
+    lake_overview: LakeOverview
     lake: LakeStores
     creator: JobCreator
     timetables: TimetableStore
@@ -50,12 +53,18 @@ class Services:
     webhooks: WebhookStore
     events: WorkerEventLog
     event_streams: EventStreams
+    live: LiveStreams
     access: AccessStore
     figures: ClusterFigures
     version: str
     schemas: SchemaPlanner = field(default_factory=SchemaPlanner)
     actor: str = ACTOR
     namespaces: tuple[str, ...] | None = None
+
+    def close_streams(self) -> None:
+        """End the answers that would go on: the controller ends."""
+        self.event_streams.close()
+        self.live.close()
 
     def of(self, access: Access) -> Services:
         """Return the services as far as they are open to ``access``: every store that can be limited is."""

@@ -193,6 +193,7 @@ def demo(
     end: int | None = None,
     keep: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
+    dashboard: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Extract 23 real Ethereum blocks into a lake, watch it, query it.
 
@@ -208,10 +209,12 @@ def demo(
         Keep the lake, its database and its logs in this folder.
     json
         Print one JSON object with the counts as the last line.
+    dashboard
+        Start more jobs afterwards, and leave the dashboard open until Ctrl+C.
     """
     from ampd.demo import DemoOptions, run_demo
 
-    run_demo(DemoOptions(rpc_url=rpc_url, start=start, end=end, keep=keep, json=json))
+    run_demo(DemoOptions(rpc_url=rpc_url, start=start, end=end, keep=keep, json=json, dashboard=dashboard))
 
 
 @app.command(name="replay-node", show=False)
@@ -224,6 +227,7 @@ def replay_node(
     chain_id: int | None = None,
     gzip: bool = False,
     latency: float = 0.0,
+    block_seconds: float | None = None,
 ) -> None:
     """Serve recorded blocks as an Ethereum JSON-RPC node (for demos, tests and benchmarks).
 
@@ -237,11 +241,20 @@ def replay_node(
         Repeat the recorded blocks into a chain of this many.
     latency
         Seconds to wait before each answer.
+    block_seconds
+        Begin with the recorded blocks, and let the chain grow by one block every so many seconds.
     """
     from ampd.replay_node import run_replay_node
 
     run_replay_node(
-        blocks=blocks, host=host, port=port, length=length, chain_id=chain_id, gzip=gzip, latency_seconds=latency
+        blocks=blocks,
+        host=host,
+        port=port,
+        length=length,
+        chain_id=chain_id,
+        gzip=gzip,
+        latency_seconds=latency,
+        block_seconds=block_seconds,
     )
 
 

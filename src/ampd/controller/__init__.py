@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ampd.controller.minutes import run_minutes
 from ampd.controller.placement import run_placement
 from ampd.controller.rescue import run_rescue
 from ampd.controller.retention import run_retention
@@ -11,6 +12,7 @@ from ampd.controller.worker_events import EventSettings, run_worker_events
 
 __all__ = [
     "EventSettings",
+    "run_minutes",
     "run_placement",
     "run_rescue",
     "run_retention",

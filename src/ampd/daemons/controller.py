@@ -26,6 +26,7 @@ from ampd.config import Config
 from ampd.config_values import split_address
 from ampd.controller import (
     EventSettings,
+    run_minutes,
     run_placement,
     run_rescue,
     run_retention,
@@ -42,12 +43,13 @@ from ampd.daemons.lifecycle import (
     traced,
     warn_of_ignored_keys,
 )
+from ampd.daemons.live import live_streams
 from ampd.daemons.stores import open_store
-from ampd.data_store import LakeStores, TableStore
+from ampd.data_store import LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import discover
 from ampd.handlers.http_input import HTTP
-from ampd.jobs import JobCreator, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
+from ampd.jobs import JobCreator, JobOverview, JobStore, Notifier, RetentionPolicy, TimetableStore, WorkerStore
 from ampd.metadata_db import MetadataDb
 from ampd.webhooks import AddressRules, WebhookStore
 from ampd.worker_events import BrokerSettings, WorkerEventLog
@@ -93,7 +95,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                     stop=stop,
                     insecure=insecure,
                     listening=listening,
-                    ending=services.event_streams.close,
+                    ending=services.close_streams,
                 ),
                 run_placement(of_loops, notifier, lease_seconds=lease_seconds),
                 run_rescue(of_loops, notifier, lease_seconds=lease_seconds),
@@ -106,6 +108,7 @@ async def run_controller(config: Config, stop: asyncio.Event, *, insecure: bool 
                     log_days=config.webhooks.log_days,
                 ),
                 run_worker_events(of_loops, _event_settings(config)),
+                run_minutes(of_loops),
             )
     finally:
         await of_loops.close()
@@ -140,7 +143,14 @@ def _retention(config: Config) -> RetentionPolicy:
 
 def _gate(config: Config, *, requires_token: bool) -> Gate:
     given = config.admin_api
-    return Gate(requires_token, given.cors_origins, given.requests_per_minute, given.request_timeout_secs)
+    return Gate(
+        requires_token,
+        given.cors_origins,
+        given.requests_per_minute,
+        given.request_timeout_secs,
+        given.sign_ins_per_minute,
+        given.dashboard,
+    )
 
 
 def _listening(config: Config, *, guarded: bool) -> Listening:
@@ -169,6 +179,8 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         datasets=DatasetStore(db, open_store(config, config.manifests_dir)),
         providers=ProviderStore(open_store(config, config.providers_dir)),
         tables=TableStore(db),
+        job_overview=JobOverview(db),
+        lake_overview=LakeOverview(db),
         lake=LakeStores(db, open_store(config, config.data_dir)),
         timetables=TimetableStore(db, notifier=notifier),
         creator=JobCreator(db, notifier=notifier),
@@ -176,6 +188,12 @@ def _services(config: Config, db: MetadataDb, notifier: Notifier) -> Services:
         webhooks=WebhookStore(db, AddressRules.of(config.webhooks.allowed_networks)),
         events=events,
         event_streams=EventStreams(events, most=config.worker_events.max_streams),
+        live=live_streams(
+            db,
+            lease_seconds=worker.lease_secs,
+            version=build_info()["version"],
+            most=config.worker_events.max_streams,
+        ),
         access=AccessStore(db),
         figures=ClusterFigures(figures_of(db, lease_seconds=worker.lease_secs)),
         version=build_info()["version"],

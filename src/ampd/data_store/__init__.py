@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from ampd.data_store.changes import TableChanges
 from ampd.data_store.compaction_store import CompactionStore, FilesReplacedError, StoredFile
 from ampd.data_store.figures import LakeFigures, TableFigures, read_lake_figures
+from ampd.data_store.job_ranges import BlockState, JobRanges, StateRange
 from ampd.data_store.lake_files import LakeFile, LakeFiles
 from ampd.data_store.lake_stores import LakeStores
 from ampd.data_store.leftovers import Leftovers
+from ampd.data_store.minutes import LakeTrend, count_lake_minute, note_lags
+from ampd.data_store.overview import DatasetLag, LakeOverview, Throughput
 from ampd.data_store.range_store import (
     Cost,
     HeldRange,
@@ -34,16 +38,21 @@ from ampd.data_store.tables import (
 )
 
 __all__ = [
+    "BlockState",
     "CompactionStore",
     "Compression",
     "Cost",
     "Dataset",
+    "DatasetLag",
     "FilesReplacedError",
     "HeldRange",
+    "JobRanges",
     "LakeFigures",
     "LakeFile",
     "LakeFiles",
+    "LakeOverview",
     "LakeStores",
+    "LakeTrend",
     "Leftovers",
     "OpenPlan",
     "PlanView",
@@ -63,14 +72,19 @@ __all__ = [
     "Run",
     "Segment",
     "SegmentFile",
+    "StateRange",
     "StoredFile",
     "StoredSegment",
+    "TableChanges",
     "TableFigures",
     "TableProgress",
     "TableStore",
+    "Throughput",
     "WrittenSegment",
+    "count_lake_minute",
     "describe_segment",
     "encode_segment",
+    "note_lags",
     "read_lake_figures",
     "segment_file_name",
 ]

@@ -17,7 +17,7 @@ class TableFigures:
 
     ``latest_block`` is the newest block that its job may take, when that last asked; ``end_block`` the one that it is
     to reach (None: it follows the chain). Both are None when nobody knows. ``front_timestamp`` is the time of
-    ``current_block`` in Unix seconds.
+    ``current_block`` in Unix seconds, ``network`` the one that its blocks are of; ``job_id`` is the job that writes it.
     """
 
     dataset_namespace: str
@@ -33,6 +33,8 @@ class TableFigures:
     latest_block: int | None
     front_timestamp: int | None
     is_wanted: bool
+    network: str | None = None
+    job_id: int | None = None
 
     @property
     def lag(self) -> int | None:
@@ -58,15 +60,28 @@ class LakeFigures:
     oldest_range_seconds: float | None
 
 
+async def read_table_figures(
+    db: MetadataDb, visible: Sequence[str] | None = None
+) -> tuple[Sequence[TableFigures], int]:
+    """Look how far the tables are in the ``visible`` namespaces (None: all); return at most :data:`MOST_TABLES` of
+    them, and how many there are.
+    """
+    parameters = {
+        "active_states": list(ACTIVE_STATES),
+        "limit": MOST_TABLES,
+        "visible": None if visible is None else list(visible),
+    }
+    rows = await db.fetch_all(sql("data_store", "table_figures"), parameters)
+    total = rows[0]["tables"] if rows else 0
+    return [TableFigures(**{name: value for name, value in row.items() if name != "tables"}) for row in rows], total
+
+
 async def read_lake_figures(db: MetadataDb) -> LakeFigures:
     """Look how far all tables are. The cost is that of the tables, not of their files.
 
     :raises AmpError: METADATA_DB_UNREACHABLE.
     """
-    parameters = {"active_states": list(ACTIVE_STATES), "limit": MOST_TABLES}
-    rows = await db.fetch_all(sql("data_store", "table_figures"), parameters)
-    total = rows[0]["tables"] if rows else 0
-    tables = [TableFigures(**{name: value for name, value in row.items() if name != "tables"}) for row in rows]
+    tables, total = await read_table_figures(db)
     ranges = await db.fetch_all(sql("data_store", "range_figures"))
     ages = [row["oldest_seconds"] for row in ranges if row["oldest_seconds"] is not None]
     return LakeFigures(

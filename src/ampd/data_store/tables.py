@@ -14,6 +14,7 @@ from typing import Any
 import uuid_utils
 from psycopg.types.json import Jsonb
 
+from ampd.data_store.job_ranges import JobRanges, read_job_ranges
 from ampd.data_store.ranges import BlockRange
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import Job, Lease, hold_lease
@@ -162,6 +163,14 @@ class TableStore:
             )
             for row in rows
         }
+
+    async def ranges_of_job(
+        self, job_id: int, *, start_block: int | None = None, end_block: int | None = None, most: int
+    ) -> JobRanges:
+        """Return which blocks of its tables a job has, which are being read, and which are missing; see
+        :func:`ampd.data_store.job_ranges.read_job_ranges`.
+        """
+        return await read_job_ranges(self._db, job_id, start_block=start_block, end_block=end_block, most=most)
 
     async def progress_summary(self, job: Job) -> ProgressSummary:
         """Return where the job is going and how fast."""

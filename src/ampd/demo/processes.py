@@ -24,9 +24,9 @@ _BLOCKS_PER_SEGMENT = "4"
 
 
 @contextmanager
-def replay_node(blocks: Path) -> Iterator[str]:
-    """Run a replay node on the recorded ``blocks`` and give its URL."""
-    arguments = ["replay-node", "--blocks", str(blocks), "--port", "0"]
+def replay_node(blocks: Path, *options: str) -> Iterator[str]:
+    """Run a replay node on the recorded ``blocks``, with ``options`` of its command, and give its URL."""
+    arguments = ["replay-node", "--blocks", str(blocks), "--port", "0", *options]
     with _process(arguments, {}, None) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         line = process.stdout.readline()
@@ -42,6 +42,8 @@ def solo(amp_dir: Path) -> Iterator[str]:
     environment = {
         "AMP_CONFIG_ADMIN_API_ADDR": address,
         "AMP_CONFIG_WRITER__MAX_RANGE_BLOCKS": _BLOCKS_PER_SEGMENT,
+        # Jobs of the dashboard's demo call its node.
+        "AMP_CONFIG_HTTP_JOBS__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
     }
     log = amp_dir / SOLO_LOG
     with _process(["solo", "--amp-dir", str(amp_dir)], environment, log) as process:

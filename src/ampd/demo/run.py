@@ -18,7 +18,7 @@ from rich.console import Console
 from ampd.chain.networks import CHAIN_IDS
 from ampd.client import Ampd, Job, Progress
 from ampd.datasets import generate_manifest
-from ampd.demo import processes, show
+from ampd.demo import explore, processes, show
 from ampd.demo.queries import GAS_BY_BLOCK, GAS_BY_HOUR, LARGEST_TRANSFERS, TOP_TOKENS, Lake
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.evm_rpc import Endpoint
@@ -32,13 +32,16 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """``rpc_url``: a node of the user's own, with the blocks wanted of it; ``keep``: where the lake stays."""
+    """``rpc_url``: a node of the user's own, with the blocks wanted of it; ``keep``: where the lake stays;
+    ``dashboard``: go on with more jobs, until a signal.
+    """
 
     rpc_url: str | None = None
     start: int | None = None
     end: int | None = None
     keep: Path | None = None
     json: bool = False
+    dashboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ def run_demo(options: DemoOptions) -> None:
             result = _extract(console, client, chain, amp_dir)
         show.result(console, **vars(result))
         _query(console, amp_dir)
+        if options.dashboard:
+            explore.leave_open(console, admin_url, recorded_blocks(), _first_recorded_block())
     show.next_steps(console, options.keep)
     if options.json:
         print(json.dumps(vars(result), separators=(",", ":")))  # noqa: T201 - the answer of a command

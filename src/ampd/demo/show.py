@@ -96,6 +96,14 @@ def answer(console: Console, query: Query, found: Answer) -> None:
     console.print()
 
 
+def dashboard(console: Console, url: str) -> None:
+    """Say where the dashboard is, and what there is to see."""
+    console.print(f"[bold]Dashboard[/bold]  {url}/", soft_wrap=True)
+    console.print("  demo/tip    follows a chain that grows by a block every three seconds")
+    console.print("  demo/long   extracts 2,000 blocks from a slow node")
+    console.print("  and jobs by the clock, and one that fails. Ctrl+C ends everything.\n")
+
+
 def next_steps(console: Console, kept: Path | None) -> None:
     """Say which commands to try next."""
     console.print("[bold]Next[/bold]")
@@ -105,5 +113,6 @@ def next_steps(console: Console, kept: Path | None) -> None:
         console.print("  ampctl dataset inspect demo/blocks@1.0.0")
     else:
         console.print("  ampd demo --keep ./lake                 the same, and the lake stays")
+    console.print("  ampd demo --dashboard                   the same, then the dashboard")
     console.print("  ampd demo --rpc-url URL --start N --end M   your own node")
     console.print("  ampd solo                               a lake of your own: see docs/tutorial.md")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ampd.jobs.attempts import Attempt, AttemptStore
 from ampd.jobs.bulk import BulkResult
+from ampd.jobs.changes import ChangedJobs, JobChanges
 from ampd.jobs.creation import JobCreator
 from ampd.jobs.dependencies import release_all_dependents
 from ampd.jobs.figures import JobFigures, read_job_figures
@@ -11,9 +12,11 @@ from ampd.jobs.handlers import Completed, JobContext, JobHandler
 from ampd.jobs.history import Execution, ExecutionAttempt, JobHistory, JobStatistics
 from ampd.jobs.job_filter import JobFilter
 from ampd.jobs.leases import LeasedJobs, StartedJob, hold_lease, note_success
+from ampd.jobs.minutes import JobTrend, count_job_minute
 from ampd.jobs.models import Dependency, DependencyStatus, Deployment, Job, JobEvent, Lease, NewJob, Worker
 from ampd.jobs.notification import JobAction, Notifier
 from ampd.jobs.operations import Operation
+from ampd.jobs.overview import Failure, JobOverview, StatesOfJobs
 from ampd.jobs.placement import Claim, claim_jobs, force_overdue_stops, place_due_jobs, rescue_jobs_of_lost_workers
 from ampd.jobs.recurrence import CatchUp, Overlap, Schedule
 from ampd.jobs.retention import RetentionPolicy, expire_events, expire_firings, expire_jobs, fold_job_counts
@@ -45,6 +48,7 @@ __all__ = [
     "Beat",
     "BulkResult",
     "CatchUp",
+    "ChangedJobs",
     "Claim",
     "Completed",
     "Dependency",
@@ -52,9 +56,11 @@ __all__ = [
     "Deployment",
     "Execution",
     "ExecutionAttempt",
+    "Failure",
     "Fired",
     "Job",
     "JobAction",
+    "JobChanges",
     "JobContext",
     "JobCreator",
     "JobEvent",
@@ -62,9 +68,11 @@ __all__ = [
     "JobFilter",
     "JobHandler",
     "JobHistory",
+    "JobOverview",
     "JobState",
     "JobStatistics",
     "JobStore",
+    "JobTrend",
     "Lease",
     "LeasedJobs",
     "NewJob",
@@ -75,6 +83,7 @@ __all__ = [
     "RetryPolicy",
     "Schedule",
     "StartedJob",
+    "StatesOfJobs",
     "StopIntent",
     "TimetableStore",
     "Transition",
@@ -84,6 +93,7 @@ __all__ = [
     "WorkerSession",
     "WorkerStore",
     "claim_jobs",
+    "count_job_minute",
     "expire_events",
     "expire_firings",
     "expire_jobs",

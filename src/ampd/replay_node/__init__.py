@@ -15,8 +15,9 @@ from ampd.replay_node.faults import (
     RpcCall,
 )
 from ampd.replay_node.forks import ForkingNode, fork_chain
+from ampd.replay_node.process import growing, run_replay_node
 from ampd.replay_node.recorded import RecordedBlock, read_recorded_blocks
-from ampd.replay_node.server import ReplayNode, run_replay_node
+from ampd.replay_node.server import ReplayNode
 from ampd.replay_node.template import BlockIdentity
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "RpcCall",
     "build_chain",
     "fork_chain",
+    "growing",
     "load_recorded_chain",
     "read_recorded_blocks",
     "run_replay_node",

@@ -12,12 +12,11 @@ from typing import Any, Self
 from aiohttp import web
 
 from ampd.errors import AmpError, ErrorCode
-from ampd.replay_node.chain import ReplayChain, load_recorded_chain
+from ampd.replay_node.chain import ReplayChain
 from ampd.replay_node.faults import BatchFaultChooser, DropConnection, FaultChooser, HttpAnswer
 from ampd.replay_node.methods import ChainMethods
 from ampd.replay_node.rpc import RpcEndpoint
 from ampd.replay_node.streams import serve_stream, serve_websocket
-from ampd.replay_node.until_signal import serve_until_signal
 from ampd.tasks import cancel_all
 
 MAX_REQUEST_BYTES = 5 * 1024 * 1024  # as geth has it
@@ -158,31 +157,6 @@ class ReplayNode:
                 body = await asyncio.to_thread(gzip_codec.compress, body, GZIP_LEVEL, mtime=0)
                 headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
-
-
-def run_replay_node(
-    *,
-    blocks: Path,
-    host: str,
-    port: int,
-    length: int | None,
-    chain_id: int | None,
-    gzip: bool,
-    latency_seconds: float = 0.0,
-) -> None:
-    """Serve a directory of recorded blocks until SIGINT or SIGTERM: the body of ``ampd replay-node``.
-
-    Prints one line with the URL on stdout when it answers. Options as of :func:`load_recorded_chain` and
-    :class:`ReplayNode`. Raises :class:`AmpError` (``RECORDED_BLOCKS_INVALID``, ``ADDRESS_IN_USE``).
-    """
-    chain = load_recorded_chain(blocks, length=length, chain_id=chain_id)
-    node = ReplayNode(chain, host=host, port=port, gzip=gzip, latency_seconds=latency_seconds)
-
-    def listening() -> str:
-        blocks = f"blocks {chain.first_block} to {chain.last_block}"
-        return f"replay node listening on {node.url} (chain id {chain.chain_id}, {blocks})"
-
-    asyncio.run(serve_until_signal(node, listening))
 
 
 async def _drop_connection(request: web.Request, body: bytes, fault: DropConnection) -> web.StreamResponse:

@@ -44,8 +44,8 @@ _ASSIGNED_SECRET = re.compile(
     r"""(?P<value>(?:(?:bearer|basic)\s+)?[^\s"',;&)}\]]+)""",
     re.IGNORECASE,
 )
-# Tokens of the Admin API (ampd.access), wherever they stand.
-_OWN_TOKEN = re.compile(r"(amp_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+# Tokens and sessions of the Admin API (ampd.access), wherever they stand.
+_OWN_TOKEN = re.compile(r"(amp_[0-9a-f]{12}|ampsession)_[A-Za-z0-9_-]{43}")
 _ODD_PORT = re.compile(r":(?!\d*$)[^\]]*$")
 # Node providers and chat services put their keys into the path: a long segment there is taken for one.
 _KEY_IN_PATH = re.compile(r"(?<=/)[^/]{16,}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ampd.webhooks.addresses import AddressRules
+from ampd.webhooks.changes import WebhookChanges
 from ampd.webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookFilters, WebhookSettings
 from ampd.webhooks.outbox import (
     LEASE_SECONDS,
@@ -31,6 +32,7 @@ __all__ = [
     "Outcome",
     "Sender",
     "Webhook",
+    "WebhookChanges",
     "WebhookFilters",
     "WebhookSettings",
     "WebhookStore",

@@ -38,6 +38,7 @@ class Place:
     revision_id: int = NO_ID
     file_id: int = NO_ID
     url: str = "https://nowhere.example.com/"
+    secret: str = f"amp_{'0' * 12}_{'x' * 43}"
 
     def anonymous(self, text: str) -> str:
         """Return ``text`` without what tells this place from another."""
@@ -71,6 +72,7 @@ async def place(cluster: Cluster, namespace: str, number: int) -> Place:
         revision_id,
         file_id,
         url,
+        secret,
     )
 
 
@@ -137,6 +139,7 @@ BODIES: dict[str, Callable[[Place], Any]] = {
     "put_webhook": lambda at: _hook(at, f"{at.url}put"),
     "update_webhook": lambda _at: {"description": "changed"},
     "replay_webhook": lambda _at: {"since": "2026-01-01T00:00:00Z"},
+    "sign_in": lambda at: {"token": at.secret},
     "create_token": lambda at: {"role": "viewer", "namespaces": [at.namespace]},
     # Without tables: planning SQL takes a process each time.
     "infer_schema": lambda at: {
@@ -147,7 +150,10 @@ BODIES: dict[str, Callable[[Place], Any]] = {
 
 
 # Parameters without which an operation would not come to an end.
-QUERIES: dict[str, dict[str, str]] = {"stream_events": {"after": "start", "follow": "false"}}
+QUERIES: dict[str, dict[str, str]] = {
+    "stream_events": {"after": "start", "follow": "false"},
+    "watch_changes": {"follow": "false"},
+}
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,8 @@ class Operation:
         path = self.path.format(**PARAMETERS[first](at)) if "{" in self.path else self.path
         body = None if self.body is None else self.body(at)
         query = QUERIES.get(self.id, {})
+        # Who has signed in before is nobody here.
+        api.cookies.clear()
         return await api.request(self.method, path, json=body, params=query, headers=bearer(token) if token else {})
 
 

@@ -13,11 +13,13 @@ import httpx
 from ampd.access import AccessStore
 from ampd.admin_api import ClusterFigures, EventStreams, Services
 from ampd.daemons.figures import figures_of
-from ampd.data_store import Dataset, LakeStores, TableStore
+from ampd.daemons.live import live_streams
+from ampd.data_store import Dataset, LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore, generate_manifest
 from ampd.handlers import Kind
 from ampd.jobs import (
     JobCreator,
+    JobOverview,
     JobStore,
     Lease,
     LeasedJobs,
@@ -53,6 +55,8 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         datasets=DatasetStore(db, ObjectStore.open(directory / "manifests")),
         providers=ProviderStore(ObjectStore.open(directory / "providers")),
         tables=TableStore(db),
+        job_overview=JobOverview(db),
+        lake_overview=LakeOverview(db),
         lake=LakeStores(db, ObjectStore.open(directory / "data")),
         timetables=TimetableStore(db),
         creator=JobCreator(db),
@@ -60,6 +64,7 @@ def services_over(db: MetadataDb, directory: Path, kinds: Mapping[str, Kind] = M
         webhooks=WebhookStore(db, AddressRules.of(["127.0.0.0/8"])),
         events=events,
         event_streams=EventStreams(events),
+        live=live_streams(db, lease_seconds=LEASE_SECONDS, version="0.0.0", most=100),
         access=AccessStore(db),
         figures=ClusterFigures(figures_of(db, lease_seconds=LEASE_SECONDS)),
         version="0.0.0",

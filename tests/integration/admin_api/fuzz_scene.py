@@ -27,6 +27,7 @@ from support.seeded import Seeded
 _SETTINGS = """
 [admin_api]
 requests_per_minute = 0
+sign_ins_per_minute = 0
 [worker]
 lease_secs = 86400.0
 [webhooks]

@@ -107,6 +107,8 @@ class Steering:
         operation = operation_id(case)
         if operation in _BODIES and isinstance(case.body, dict):
             case.body = _BODIES[operation](case.body, n)
+        if operation == "sign_in":
+            case.body = {"token": self._scene.viewer}
         # In a course of requests a path is what an answer before has led to; Schemathesis judges by that.
         if is_random(case, TestPhase.FUZZING) and operation != _ENDING:
             known = {
@@ -132,7 +134,8 @@ class Steering:
             case.path_parameters["id"] = _NO_ID
         if operation_id(case) == _ENDING and case.path_parameters.get("name") == _DATASET["name"]:
             case.path_parameters["name"] = "nothing"
-        if operation_id(case) == "stream_events" and str(case.query.get("follow", True)).lower() in _TRUE:
+        follows = str(case.query.get("follow", True)).lower() in _TRUE
+        if operation_id(case) in {"stream_events", "watch_changes"} and follows:
             case.query["follow"] = "false"
         url = case.body.get("url") if isinstance(case.body, dict) else None
         if case.path.startswith("/webhooks") and isinstance(url, str) and urlsplit(url).scheme == "https":

@@ -10,7 +10,7 @@ from admin_api_cluster import Cluster
 
 from ampd.access import NewToken, Role
 from ampd.admin_api import app as application
-from ampd.admin_api.rules import api_routes, rule_of
+from ampd.admin_api.rules import Rule, api_routes, rule_of
 from ampd.admin_api.services import Limitable, Services, ServicesParameter
 from ampd.jobs import JobFilter, NewJob
 
@@ -39,11 +39,15 @@ def test_every_route_declares_who_may_use_it() -> None:
     routes = list(api_routes(application._application("0.0.0").routes))
     assert len(routes) > 40
     undeclared = sorted(f"{route.operation_id} ({route.path})" for route in routes if rule_of(route) is None)
+    assert {"/", "/assets/{path:path}"} <= {route.path for route in routes}
     assert not undeclared, f"give these routes one of ampd.admin_api.rules as a dependency: {undeclared}"
 
 
-def test_only_the_health_of_the_process_is_public() -> None:
-    assert {each.path for each in operations() if each.role is None} <= {"/healthz", "/readyz"}
+def test_only_the_health_of_the_process_and_what_it_takes_to_sign_in_are_public() -> None:
+    routes = api_routes(application._application("0.0.0").routes)
+    public = {route.path for route in routes if rule_of(route) == Rule(None)}
+    assert public == {"/healthz", "/readyz", "/session", "/", "/assets/{path:path}"}
+    assert {each.path for each in operations() if each.role is None} == {"/healthz", "/readyz", "/session"}
 
 
 def test_a_viewer_changes_nothing_and_only_an_admin_changes_what_is_not_a_job_or_a_worker() -> None:

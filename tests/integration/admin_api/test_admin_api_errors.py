@@ -14,7 +14,7 @@ from ampd.jobs import JobStore
 from ampd.metadata_db import MetadataDb
 
 
-@pytest.mark.parametrize("path", ["/", "/job", "/jobs/1/nothing", "/jobs/", "/docs"])
+@pytest.mark.parametrize("path", ["/assets", "/job", "/jobs/1/nothing", "/jobs/", "/docs"])
 async def test_an_unknown_route_is_404_in_the_one_form_of_errors(cluster: Cluster, path: str) -> None:
     assert error(await cluster.api.get(path)) == (404, "NOT_FOUND")
 

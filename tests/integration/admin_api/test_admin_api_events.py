@@ -209,6 +209,22 @@ async def test_a_token_that_is_revoked_ends_its_stream(
     assert caught.value.code == "UNAUTHORIZED"
 
 
+async def test_a_session_that_ends_ends_its_stream(
+    db: MetadataDb, there: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.05)
+    _, secret = await AccessStore(db).create(NewToken(Role.ADMIN), actor="test")
+    async with httpx.AsyncClient(base_url=there.url) as browser:
+        told = (await browser.post("/session", json={"token": secret})).json()
+        async with browser.stream("GET", "/events") as stream, asyncio.timeout(SECONDS):
+            assert stream.status_code == 200
+            await there.until_open(1)
+            await browser.delete("/session", headers={"X-CSRF-Token": told["csrf_token"]})
+            # It comes to its end.
+            assert "event: " not in "\n".join([line async for line in stream.aiter_lines()])
+        assert (await browser.get("/events")).status_code == 401
+
+
 async def test_the_first_token_ends_the_streams_of_those_who_have_none(
     db: MetadataDb, there: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

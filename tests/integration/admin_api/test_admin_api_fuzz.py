@@ -69,15 +69,21 @@ class Watch:
         return is_gone and str(case.path_parameters.get("id")) in self._truncated
 
     def _learn(self, case: Case, response: Response, request_id: str) -> None:
+        for cookie in dict(response.headers).get("set-cookie", []):
+            session = cookie.partition("=")[2].partition(";")[0].strip('"')
+            if session:
+                self._remember(f"the cookie of a session ({request_id})", session, request_id)
         if response.status_code not in (200, 201) or operation_id(case) not in _MAKING:
             return
         body = json.loads(response.content or b"{}")
         secret = body.get("token") or body.get("secret") or ""
         is_made_up = not (isinstance(case.body, dict) and case.body.get("secret"))
         if is_made_up and secret.startswith(("amp_", "whsec_")):
-            place = f"a secret that {operation_id(case)} made ({request_id})"
-            self.scene.seeded.add(place, secret)
-            self._made_by[place] = request_id
+            self._remember(f"a secret that {operation_id(case)} made ({request_id})", secret, request_id)
+
+    def _remember(self, place: str, secret: str, request_id: str) -> None:
+        self.scene.seeded.add(place, secret)
+        self._made_by[place] = request_id
 
 
 def documented(scene: Scene) -> dict[str, Any]:
@@ -130,6 +136,7 @@ def is_bad(line: str) -> bool:
 _ALL: dict[str, dict[str, Any]] = {
     "/jobs": {"status": "all", "limit": 1000},
     "/events": {"after": "start", "follow": False},
+    "/live": {"follow": False},
 }
 
 

@@ -10,9 +10,13 @@ from ampd import __version__
 from ampd.admin_api import (
     job_models,
     lake_models,
+    live_models,
     models,
+    overview_models,
+    range_models,
     schedule_models,
     schema_models,
+    session_models,
     specification,
     token_models,
     webhook_models,
@@ -24,6 +28,7 @@ OPERATIONS = {
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/events": {"get"},
+    "/live": {"get"},
     "/metrics": {"get"},
     "/jobs": {"get", "post", "delete"},
     "/jobs/stats": {"get"},
@@ -40,9 +45,12 @@ OPERATIONS = {
     "/jobs/{id}/pause": {"post"},
     "/jobs/{id}/resume": {"post"},
     "/jobs/{id}/retry": {"post"},
+    "/overview": {"get"},
+    "/overview/history": {"get"},
     "/jobs/{id}/history": {"get"},
     "/jobs/{id}/stop": {"put", "post"},
     "/jobs/{id}/progress": {"get"},
+    "/jobs/{id}/ranges": {"get"},
     "/jobs/{id}/events": {"get"},
     "/jobs/{id}/events/{event_id}": {"get"},
     "/workers": {"get"},
@@ -64,6 +72,7 @@ OPERATIONS = {
     "/manifests/{hash}/datasets": {"get"},
     "/providers": {"get", "post"},
     "/providers/{name}": {"get", "delete"},
+    "/session": {"get", "post", "delete"},
     "/tokens": {"get", "post"},
     "/tokens/{id}": {"delete"},
     "/revisions": {"get", "post"},
@@ -178,8 +187,12 @@ def test_the_examples_of_answers_are_true_ones() -> None:
         vars(models)
         | vars(job_models)
         | vars(lake_models)
+        | vars(live_models)
+        | vars(overview_models)
+        | vars(range_models)
         | vars(schedule_models)
         | vars(schema_models)
+        | vars(session_models)
         | vars(token_models)
         | vars(webhook_models)
     ).values():

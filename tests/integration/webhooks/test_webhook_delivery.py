@@ -166,13 +166,26 @@ async def test_a_process_that_stood_still_does_not_send_what_others_may_be_sendi
 ) -> None:
     webhook = await scene.webhook(there.url)
     await scene.job("old")
-    monkeypatch.setattr(ampd.controller.webhooks, "LEASE_SECONDS", -1)  # whatever was leased, was leased long ago
+    long_ago = LongAgo()
+    monkeypatch.setattr(ampd.controller.webhooks, "LEASE_SECONDS", long_ago)
     async with scene.delivering():
-        await scene.until(webhook, lambda log: log[0].next_attempt_at is not None and is_leased(log[0]))
+        await long_ago.looked_at.wait()
         monkeypatch.setattr(ampd.controller.webhooks, "LEASE_SECONDS", 60)
         await scene.job("new")
         await there.count(1)
     assert [each.job_id for each in there.received] == [2]
+    assert is_leased((await scene.log(webhook))[-1])
+
+
+class LongAgo(int):
+    """The seconds of a lease: whatever was leased, was leased longer ago. Tells when that was looked at."""
+
+    def __init__(self) -> None:
+        self.looked_at = asyncio.Event()
+
+    def __truediv__(self, other: float) -> float:
+        self.looked_at.set()
+        return -1.0
 
 
 def is_leased(delivery: Delivery) -> bool:

@@ -1,0 +1,52 @@
+"""What changes, as a stream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from ampd.admin_api.authentication import is_still_open
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.event_streams import EventStreamResponse
+from ampd.admin_api.live_models import LiveChangedBody, LiveHelloBody, LiveQuery
+from ampd.admin_api.models import ErrorBody
+from ampd.admin_api.rules import VIEWER
+from ampd.admin_api.services import ServicesParameter
+from ampd.errors import ErrorCode
+
+router = APIRouter(prefix="/live", tags=["events"])
+
+_ERRORS = error_responses(
+    ErrorCode.INVALID_QUERY_PARAMETERS, ErrorCode.TOO_MANY_STREAMS, ErrorCode.METADATA_DB_UNREACHABLE
+)
+_ERROR_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
+# Errors are JSON here too, whatever the media type of the stream.
+_TOLD: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": LiveHelloBody | LiveChangedBody,
+        "description": "Server-sent events: `hello`, then `changed`; the data of each is this JSON",
+    },
+    **{status: {"description": answer["description"], "content": _ERROR_CONTENT} for status, answer in _ERRORS.items()},
+}
+
+
+@router.get(
+    "",
+    operation_id="watch_changes",
+    dependencies=[VIEWER],
+    status_code=200,
+    response_class=EventStreamResponse,
+    responses=_TOLD,
+)
+async def watch_changes(
+    query: Annotated[LiveQuery, Query()], services: ServicesParameter, request: Request
+) -> EventStreamResponse:
+    """Tell what has changed, at most once a second and only when something has: server-sent events.
+
+    The event `hello` comes first: whatever is committed behind it is told by an event `changed`, so whoever connects
+    again looks at everything once. Lines that begin with a colon only say that the connection lives.
+    """
+    return await services.live.response(
+        services.namespaces, still_open=lambda: is_still_open(request), follow=query.follow
+    )
