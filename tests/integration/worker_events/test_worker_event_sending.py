@@ -82,7 +82,11 @@ async def scraped(db: MetadataDb) -> Scrape:
 
 
 def completed(records: list[Record]) -> bool:
-    return {each.payload.table_name for each in records if each.type == "sync.completed"} == set(TABLES)
+    return _tables_of(records, "sync.completed") == set(TABLES)
+
+
+def _tables_of(records: list[Record], event_type: str) -> set[str]:
+    return {each.payload.table_name for each in records if each.type == event_type}
 
 
 def check_order(reader: Consumer, last_block: int) -> None:
@@ -124,7 +128,7 @@ async def test_a_consumer_sees_the_failure_of_an_attempt_between_its_progress_an
     async with running(scene.db, kafka):
         await scene.begin(end_block=19)
         await scene.extract(0, 9)
-        await scene.collect()
+        await reader.until(lambda records: _tables_of(records, "sync.progress") == set(TABLES))
         assert await scene.ranges.leased.fail(scene.ranges.lease, TRANSIENT)
         await scene.next_attempt()
         await scene.begin(end_block=19)
