@@ -19,7 +19,7 @@ demo: $(STAMPS)/runtime ## Extract 23 real blocks into a lake, and query it
 	@$(BIN)/ampd demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint $(STAMPS)/dev $(STAMPS)/node tools ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
+test: lint $(STAMPS)/dev $(STAMPS)/node tools kafka ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: screenshots
@@ -33,12 +33,17 @@ test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(STAMPS)/dev $(STAMPS)/node tools ## Tests that are too long for every change: the same faults, more of them, for longer
+test-long: $(STAMPS)/dev $(STAMPS)/node tools kafka ## Tests that are too long for every change: the same faults, more of them, for longer
 	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 .PHONY: tools
 tools: ## Install the programs of the system that tests run (jq, watch, shells) from Debian's packages
 	@tests/install_tools
+
+.PHONY: kafka
+kafka: tools ## Install the Kafka broker of the tests, where there are Java and Maven
+	@if command -v java > /dev/null && command -v mvn > /dev/null; then $(MAKE) --no-print-directory $(STAMPS)/kafka; \
+	else echo "No Java or no Maven: the tests with a real Kafka broker are left out." >&2; [[ -z $${CI:-} ]]; fi
 
 .PHONY: lint
 lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
@@ -122,7 +127,7 @@ lock: $(STAMPS)/bootstrap ## Resolve the dependencies of pyproject.toml again
 
 .PHONY: clean
 clean: ## Remove what the targets installed
-	rm -rf $(VENV) .peers tests/node/node_modules
+	rm -rf $(VENV) .peers tests/node/node_modules tests/kafka/target
 
 $(STAMPS)/bootstrap: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -147,4 +152,10 @@ $(STAMPS)/dev: $(STAMPS)/runtime requirements/dev.txt
 $(STAMPS)/node: tests/node/package.json
 	@echo "Installing the EVM node for tests …"
 	@npm install --prefix tests/node --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/kafka: tests/kafka/pom.xml
+	@echo "Installing the Kafka broker for tests …"
+	@rm -rf tests/kafka/target
+	@mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime
 	@mkdir -p $(STAMPS) && touch $@

@@ -29,7 +29,7 @@ from ampd.cli.ampd import app as ampd
 from ampd.datasets.provider_config import CONFIG_OF_KIND
 from ampd.errors import ErrorCode
 from ampd.jobs.states import ACTIVE_STATES, TERMINAL_STATES, TRANSITIONS, JobState, Transition
-from ampd.telemetry import cluster_metrics, extraction_metrics, job_metrics, node_metrics
+from ampd.telemetry import cluster_metrics, event_metrics, extraction_metrics, job_metrics, node_metrics
 from ampd.telemetry.logs import LEVELS
 from ampd.telemetry.metrics import DECLARED, Declared
 
@@ -40,7 +40,8 @@ MEANINGS: Final = tomllib.loads((DOCS / "meanings.toml").read_text(encoding="utf
 METRICS: Final = {
     "Jobs, workers and the Admin API": job_metrics,
     "Extraction": extraction_metrics,
-    "Nodes": node_metrics,
+    "Nodes and Firehose servers": node_metrics,
+    "Worker events": event_metrics,
     "The cluster": cluster_metrics,
 }
 PROMISES: Final = DOCS.parent / "tests" / "promises.toml"

@@ -22,8 +22,9 @@ from ampd.sources.firehose.decode import decode
 from oracle.slow_firehose import slow_calls
 from oracle.slow_rows import difference, rows_of
 from support.chain import Lake, lake_of, replay_node, wait_for_completion
-from support.daemons import Cluster, Process, ampd, wait_for
+from support.daemons import Cluster, Process, ampd, free_port, wait_for
 from support.firehose_blocks import FIREHOSE, FIRST, LAST, recorded_firehose_blocks
+from support.telemetry import Scrape
 
 pytestmark = pytest.mark.chaos
 
@@ -69,11 +70,22 @@ def extract(cluster: Cluster, kind: str, url: str, name: str, end: int, **option
 def test_the_same_blocks_through_both_sources_are_the_same_rows(
     cluster: Cluster, module_database_url: str, tmp_path: Path
 ) -> None:
-    worker = cluster.start_worker("both")
+    port = free_port()
+    worker = cluster.start_worker("both", environment={"AMP_CONFIG_WORKER__METRICS_ADDR": f"127.0.0.1:{port}"})
     with replay_node(tmp_path) as (rpc, _), replay_firehose(tmp_path, "--gzip") as (firehose, _):
         jobs = [extract(cluster, "evm-rpc", rpc, "rpc", LAST), extract(cluster, "firehose", firehose, "firehose", LAST)]
         for job_id in jobs:
             wait_for_completion(cluster, job_id)
+        told = Scrape.of(f"http://127.0.0.1:{port}/metrics")
+    server = {"endpoint": firehose, "network": "mainnet"}
+    # Beside the blocks of the range those that tell the newest one: the last, and the one before it.
+    sizes = [len(block.payload) for block in recorded_firehose_blocks()]
+    heard = int(told.value("firehose_blocks_received_total", **server)) - len(sizes)
+    assert 0 <= heard <= 2
+    received = told.value("firehose_received_bytes_total", **server)
+    assert sum(sizes) <= received <= sum(sizes) + sum(sizes[-2:])
+    assert told.value("firehose_streams_total", **server) >= 1 + bool(heard)
+    assert told.value("firehose_reconnects_total", **server) == 0
     verified = cluster.ampctl("verify", "chaos/firehose@1.0.0", "--json")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert worker.end() == 0

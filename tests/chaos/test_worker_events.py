@@ -18,6 +18,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from ampd.client import Ampd
+from ampd.replay_node import Fault, HttpAnswer, RpcCall, load_recorded_chain
+from support import nodes
 from support.chain import FIRST_BLOCK, lake_of, register, replay_node
 from support.daemons import Cluster, Process, wait_for
 from support.faults import kill
@@ -169,12 +171,35 @@ def ride_out(storm: Storm, node: Process, job_id: int, rounds: int) -> None:
             storm.kafka.come_back()
 
 
+class Doorkeeper:
+    """Lets everybody in, and nobody any more from the moment on when it is told so."""
+
+    refuses = False
+
+    def __call__(self, call: RpcCall) -> Fault | None:
+        return HttpAnswer(401, "no") if self.refuses else None
+
+
+def fail_without_broker(storm: Storm) -> int:
+    """Let a job fail in the middle of its tables while the broker is away; return the job."""
+    doorkeeper = Doorkeeper()
+    with nodes.on_thread(nodes.replay_node(load_recorded_chain(nodes.MAINNET), doorkeeper)) as url:
+        job_id = storm.deploy(url, "broken", None)
+        storm.wait_for_more(job_id, 5)
+        storm.kafka.go_away()
+        doorkeeper.refuses = True
+        storm.cluster.wait_for_status(job_id, "FAILED", timeout=60)
+        storm.kafka.come_back()
+    return job_id
+
+
 def run_through(storm: Storm, *, rounds: int, length: int) -> None:
     last = FIRST_BLOCK + length - 1
     with (
         tail_of(storm) as tail,
         replay_node(storm.cluster.directory, "--length", str(length), "--latency", "0.1") as (url, node),
     ):
+        broken = fail_without_broker(storm)
         job_id = storm.deploy(url, "whole", last)
         ride_out(storm, node, job_id, rounds)
         storm.cluster.wait_for_status(job_id, "COMPLETED", timeout=120)
@@ -184,6 +209,8 @@ def run_through(storm: Storm, *, rounds: int, length: int) -> None:
     for table in TABLES:
         check_table(of(records, job_id, table), begins=begun(storm, job_id), last_block=last, ends_with="completed")
         assert any(each.type == "sync.progress" for each in of(records, job_id, table))
+        check_table(of(records, broken, table), begins=1, last_block=2**62, ends_with="failed")
+        assert of(records, broken, table)[-1].payload.error_type == "NODE_REFUSED_ACCESS"
 
 
 def test_nothing_is_lost_or_out_of_order_when_worker_controller_and_broker_die_in_a_run(storm: Storm) -> None:

@@ -179,6 +179,7 @@ def test_an_endpoint_is_told_by_its_host_with_its_pace(story: Story) -> None:
     assert not end.all("ampd_endpoint_requests_in_flight"), "nobody uses it any more"
     assert end.value("evm_rpc_requests_total", **labels, method="eth_getBlockReceipts") >= 48
     assert end.value("evm_rpc_response_bytes_total", **labels) > 1_000_000
+    assert end.value("evm_rpc_request_bytes_total", **labels) > 2 * 48 * len('{"jsonrpc":"2.0"}')
 
 
 def test_a_label_names_no_job_and_what_is_secret_stands_nowhere(story: Story) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import LiteralString
 
+import pyarrow as pa
 import pytest
 
-from ampd.data_store import RangeStore
-from ampd.errors import AmpError, ErrorCode
+from ampd.chain.tables import FIREHOSE_TABLES
 from ampd.jobs import JobState
 from ampd.metadata_db import MetadataDb
 from ampd.replay_node.firehose import FirehoseCall, StreamFault, calls_of, cursor_of
 from ampd.replay_node.firehose_chain import FirehoseChain
+from ampd.sources.firehose.decode import decode
 from support.firehose_tip import FirehoseTip, firehose_tip_of
 from support.tip import FIRST_BLOCK, Reader
 
 LENGTH = 60
+
+
+@pytest.fixture
+def database_url(emptied_database_url: str) -> str:
+    return emptied_database_url
 
 
 @pytest.fixture
@@ -32,9 +39,17 @@ async def assert_cursors_behind_data(tip: FirehoseTip) -> None:
 
 async def assert_rows_of(tip: FirehoseTip, chain: FirehoseChain, end: int | None = None) -> None:
     await tip.assert_rows_of(chain, end)  # type: ignore[arg-type]
-    calls, transactions = await tip.table("calls"), await tip.table("transactions")
-    assert calls.column("block_hash").to_pylist() == transactions.column("block_hash").to_pylist()
+    wanted = decoded_rows(chain, end)
+    for name in FIREHOSE_TABLES:
+        assert (await tip.table(name)).equals(wanted[name]), name
     await assert_cursors_behind_data(tip)
+
+
+def decoded_rows(chain: FirehoseChain, end: int | None) -> dict[str, pa.Table]:
+    """Return the rows of each block by itself, of all tables."""
+    numbers = range(chain.first_block, (chain.last_block if end is None else end) + 1)
+    batches = [decode([number], [chain.block(number).payload], chain_id=1) for number in numbers]
+    return {name: pa.concat_tables([batch.tables[name] for batch in batches]) for name in FIREHOSE_TABLES}
 
 
 async def test_several_workers_share_the_ranges_of_a_dataset(tip: FirehoseTip) -> None:
@@ -134,30 +149,46 @@ async def test_streams_that_break_all_the_time_change_no_row(tip: FirehoseTip) -
     await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 39)
 
 
-async def test_a_commit_that_fails_leaves_neither_rows_nor_cursor(
-    tip: FirehoseTip, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The commit breaks off behind the cursor: nothing of it is there, and the next try is whole."""
-    note, failures = RangeStore._note_cursor, 0
+# The database refuses at the very end of a transaction in which files begin to count, as when it goes down then.
+_REFUSE: LiteralString = """
+CREATE SEQUENCE refusals;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('refusals') <= 4 THEN
+        RAISE EXCEPTION 'cut off' USING ERRCODE = '57P01';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER refuse_files AFTER INSERT ON files DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
 
-    async def dies(self: RangeStore, *arguments: object) -> None:
-        nonlocal failures
-        await note(self, *arguments)  # type: ignore[arg-type]
-        failures += 1
-        if failures <= 3:
-            looks = await tip.db.fetch_all("SELECT FROM files UNION ALL SELECT FROM source_cursors")
-            assert len(looks) == 0
-            raise AmpError(ErrorCode.METADATA_DB_UNREACHABLE, "cut off", recoverable=True)
 
-    monkeypatch.setattr(RangeStore, "_note_cursor", dies)
+@pytest.fixture
+async def _refusing(metadata_db: MetadataDb) -> AsyncIterator[None]:
+    async with metadata_db.transaction() as connection:
+        await connection.execute(_REFUSE.encode())
+    yield
+    async with metadata_db.transaction() as connection:
+        await connection.execute(b"DROP FUNCTION refuse CASCADE")
+        await connection.execute(b"DROP SEQUENCE refusals")
+
+
+@pytest.mark.usefixtures("_refusing")
+async def test_a_commit_that_fails_leaves_neither_rows_nor_cursor(tip: FirehoseTip) -> None:
+    """However a cursor is written: when the data do not come to count it is not there, and the next try is whole."""
     await tip.start_worker()
     job_id = await tip.deploy(end_block=str(FIRST_BLOCK + 39))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (await tip.jobs.get(job_id)).state is not JobState.COMPLETED:
             await assert_cursors_behind_data(tip)
             await tip.db.execute("UPDATE jobs SET run_at = now() WHERE state = 'SCHEDULED'")
             await asyncio.sleep(0.01)
-    assert failures > 3
+    (row,) = await tip.db.fetch_all("SELECT last_value FROM refusals")
+    assert row["last_value"] > 4, "no commit has failed"
+    retried = await tip.db.fetch_all("SELECT FROM job_events WHERE event_type = 'SCHEDULED'")
+    assert len(retried) > 1
     await assert_rows_of(tip, tip.forks.base, FIRST_BLOCK + 39)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,9 @@ from ampd.sources.firehose import Endpoint, FirehoseSource
 from ampd.sources.firehose.decode import decode
 from ampd.sources.firehose.servers import Patience
 from support.firehose_blocks import FIRST, LAST, recorded_firehose_blocks, small_chain
+from support.firehose_source import END, LENGTH, QUICK, START, assert_whole, batches_of, source_of
 from support.proxies import counting_proxy
 from support.tls import certificate_in
-
-START = 1_000_000
-LENGTH = 30
-END = START + LENGTH - 1
-QUICK = Patience(tries=4, first_seconds=0.001, most_seconds=0.002)
 
 
 @pytest.fixture(scope="module")
@@ -38,36 +34,6 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture(scope="module")
 def chain() -> FirehoseChain:
     return small_chain(LENGTH)
-
-
-@asynccontextmanager
-async def source_of(
-    *servers: ReplayFirehose, executor: ThreadPoolExecutor, timeout: float = 10.0, **options: Any
-) -> AsyncIterator[FirehoseSource]:
-    endpoints = [Endpoint(server.url, timeout_seconds=timeout) for server in servers]
-    source = FirehoseSource(endpoints, executor=executor, **{"network": "mainnet", "patience": QUICK} | options)
-    try:
-        yield source
-    finally:
-        await source.close()
-
-
-async def batches_of(source: FirehoseSource, *, most: int = 4, **options: Any) -> list[BlockBatch]:
-    return [batch async for batch in source.read(START, END, most_blocks=most, **options)]
-
-
-def assert_whole(batches: list[BlockBatch], chain: FirehoseChain, start: int = START, end: int = END) -> None:
-    """Check that the batches are the blocks of ``chain``, each once, and that each cursor is that of its last block."""
-    following = start
-    for batch in batches:
-        assert batch.start_block == following
-        following = batch.end_block + 1
-        hashes = [value.hex() for value in batch.tables["blocks"].column("hash").to_pylist()]
-        numbers = range(batch.start_block, batch.end_block + 1)
-        assert hashes == [chain.identity(number).hash[2:] for number in numbers]
-        assert batch.cursor == cursor_of(batch.end_block, hashes[-1])
-        assert len(batch.tables["transactions"]) == 2 * len(numbers)
-    assert following == end + 1
 
 
 # --- the good case

@@ -21,8 +21,10 @@ from ampd.sources.evm_rpc.client import RpcClient
 from ampd.sources.evm_rpc.faults import NodeFault
 from ampd.sources.evm_rpc.fetch import fetch
 from ampd.sources.evm_rpc.transport import Call, Reply, TransportError
+from ampd.telemetry.metrics import exposition
 from support.faulty import PATIENT, FaultPlan, assert_clean, batches_of, endpoint, node_of, small_chain, source_of
 from support.nodes import http_server
+from support.telemetry import ACCEPT, Scrape
 from support.virtual_time import run_in_virtual_time
 
 CHAIN = small_chain()
@@ -354,3 +356,26 @@ async def test_a_patience_that_is_over_is_told_as_what_was_wrong() -> None:
         with pytest.raises(AmpError, match="HTTP 429 to eth_chainId: too many requests"):
             await source.chain_id()
     assert always.calls == 2
+
+
+async def test_the_bytes_of_requests_and_answers_are_counted() -> None:
+    sent = received = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal sent, received
+        body = await request.read()
+        sent += len(body)
+        reply = json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "result": "0x1"}).encode()
+        received += len(reply)
+        return web.Response(body=gzip.compress(reply), headers={"Content-Encoding": "gzip"})
+
+    async with http_server(answer) as url:
+        client = RpcClient(endpoint(url), network="counted")
+        for method in ("eth_chainId", "eth_getBlockByNumber"):
+            await client.call(method, [])
+        await client.close()
+    page, _ = exposition(ACCEPT)
+    labels = {"endpoint": client.endpoint.shown_url, "network": "counted"}
+    told = Scrape(page.decode())
+    assert told.value("evm_rpc_request_bytes_total", **labels) == sent > 0
+    assert told.value("evm_rpc_response_bytes_total", **labels) == received > 0

@@ -172,6 +172,14 @@ class Tip:
             worker,
         )
 
+    async def register(self, *, finalized: bool = False, start_block: int = FIRST_BLOCK, **provider: Any) -> str:
+        """Register the dataset `tip/chain` and its provider; return the hash of the manifest."""
+        settings = {"network": "tip", "url": self.node.url, **self.settings, **provider}
+        await ProviderStore(self._providers).put("tip", self.kind, settings)
+        manifest = generate_manifest(self.kind, "tip", start_block, finalized)
+        registered = await DatasetStore(self.db, self._manifests).register("tip", "chain", "1.0.0", manifest)
+        return registered.manifest_hash
+
     async def deploy(
         self,
         *,
@@ -182,14 +190,11 @@ class Tip:
         **provider: Any,
     ) -> int:
         """Deploy the dataset `tip/chain` with ``provider`` settings (another node's ``url``, say); return its job."""
-        settings = {"network": "tip", "url": self.node.url, **self.settings, **provider}
-        await ProviderStore(self._providers).put("tip", self.kind, settings)
-        manifest = generate_manifest(self.kind, "tip", start_block, finalized)
-        registered = await DatasetStore(self.db, self._manifests).register("tip", "chain", "1.0.0", manifest)
+        manifest_hash = await self.register(finalized=finalized, start_block=start_block, **provider)
         wanted = {
             "dataset_namespace": "tip",
             "dataset_name": "chain",
-            "manifest_hash": registered.manifest_hash,
+            "manifest_hash": manifest_hash,
             "end_block": end_block,
             "max_writers": parallelism,
         }

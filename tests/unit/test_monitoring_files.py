@@ -12,13 +12,13 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from ampd.telemetry import cluster_metrics, extraction_metrics, job_metrics, metrics, node_metrics
+from ampd.telemetry import cluster_metrics, event_metrics, extraction_metrics, job_metrics, metrics, node_metrics
 from ampd.telemetry.metrics import DECLARED
 from support import monitoring
 from support.monitoring import Query, dashboard, groupings, queries, rules, selectors
 
 # All that declare metrics.
-MODULES = (cluster_metrics, extraction_metrics, job_metrics, node_metrics)
+MODULES = (cluster_metrics, event_metrics, extraction_metrics, job_metrics, node_metrics)
 OF_THE_LIBRARY = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 TELEMETRY = Path(metrics.__file__).parent
 OF_PROMETHEUS = {"job", "instance", "le"}

@@ -17,6 +17,7 @@ from ampd.data_store import LakeFigures, TableFigures
 from ampd.errors import AmpError
 from ampd.jobs import JobFigures
 from ampd.telemetry import cluster_metrics as told
+from ampd.worker_events import EventFigures
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ class FigureSources:
     jobs: Callable[[], Awaitable[JobFigures]]
     lake: Callable[[], Awaitable[LakeFigures]]
     resting_endpoints: Callable[[], Awaitable[int]]
+    worker_events: Callable[[], Awaitable[EventFigures]]
 
 
 class ClusterFigures:
@@ -64,6 +66,7 @@ class ClusterFigures:
             jobs = await self._sources.jobs()
             lake = await self._sources.lake()
             resting = await self._sources.resting_endpoints()
+            events = await self._sources.worker_events()
         except AmpError as error:
             log.warning("metrics.cluster_unknown", error_code=str(error.code), error=error.message)
             return [told.UP.one(0)]
@@ -72,10 +75,18 @@ class ClusterFigures:
             told.UP.one(1),
             told.READ_SECONDS.one(took),
             told.RESTING.one(resting),
+            *_of_events(events),
             *_of_jobs(jobs),
             *_of_ranges(lake),
             *_of_tables(lake),
         ]
+
+
+def _of_events(figures: EventFigures) -> Iterator[Metric]:
+    yield told.EVENT_OUTBOX.one(figures.outbox)
+    sends = [] if figures.unsent is None else [figures.unsent]
+    yield told.EVENTS_UNSENT.of(((), unsent) for unsent in sends)
+    yield told.EVENTS_UNSENT_AGE.of(((), figures.oldest_unsent_seconds or 0.0) for _ in sends)
 
 
 def _of_jobs(figures: JobFigures) -> Iterator[Metric]:

@@ -17,6 +17,7 @@ import structlog
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import MetadataDb
 from ampd.tasks import cancel_all
+from ampd.telemetry.event_metrics import LOST, SENDER
 from ampd.worker_events import (
     Broker,
     BrokerSettings,
@@ -98,6 +99,7 @@ async def _expire_for_ever(db: MetadataDb, settings: EventSettings) -> None:
                 db, kept_seconds=settings.kept_seconds, unsent_seconds=settings.unsent_seconds
             )
             if gone.unsent:
+                LOST.inc(gone.unsent)
                 _log.error(
                     "worker_events.lost",
                     events=gone.unsent,
@@ -135,6 +137,7 @@ class EventSender:
         """Send some events; return how many seconds to wait until the next look."""
         try:
             self._lease = await lease_sending(self._db, self._holder)
+            SENDER.set(self._lease is not None)
             if self._lease is None:
                 return _STANDBY_SECONDS
             sent = await self._send(self._lease)
@@ -151,7 +154,7 @@ class EventSender:
         page = await self._events.read(
             EventFilter(), after_id=lease.sent_to, last_id=state.last_id, limit=_SENT_AT_ONCE
         )
-        if not page.events:
+        if page.read_to == lease.sent_to:
             return False
         await self._broker.send(page.events, may_send=self._may_send)
         if not await note_sent(self._db, lease, page.read_to):
@@ -179,6 +182,7 @@ class EventSender:
         return _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1]
 
     async def _leave(self) -> None:
+        SENDER.set(0)
         await self._broker.close()
         if self._lease is not None:
             try:

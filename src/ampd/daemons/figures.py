@@ -9,6 +9,7 @@ from ampd.data_store import read_lake_figures
 from ampd.datasets import EndpointCooldowns
 from ampd.jobs import read_job_figures
 from ampd.metadata_db import MetadataDb
+from ampd.worker_events import read_event_figures
 
 
 def figures_of(db: MetadataDb, *, lease_seconds: float) -> FigureSources:
@@ -17,4 +18,5 @@ def figures_of(db: MetadataDb, *, lease_seconds: float) -> FigureSources:
         jobs=partial(read_job_figures, db, lease_seconds=lease_seconds),
         lake=partial(read_lake_figures, db),
         resting_endpoints=EndpointCooldowns(db).count,
+        worker_events=partial(read_event_figures, db),
     )

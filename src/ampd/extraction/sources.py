@@ -11,7 +11,8 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.extraction.head import HeadPolicy
 from ampd.sources import firehose
 from ampd.sources.blocks import BlockSource
-from ampd.sources.evm_rpc import CooldownStore, Endpoint, EvmRpcSource
+from ampd.sources.cooldowns import CooldownStore
+from ampd.sources.evm_rpc import Endpoint, EvmRpcSource
 from ampd.sources.memory import ByteBudget
 
 
@@ -52,6 +53,7 @@ def open_source(
             chain_id=_chain_id(network, servers),
             # What the chain counts as final is the server's word; a number of blocks is kept by the plan.
             final_only=finalized_only and head_policy(providers).finality == "tag",
+            cooldowns=cooldowns,
             memory=memory,
         )
     endpoints = [_endpoint(config) for config in configs if isinstance(config, EvmRpcProviderConfig)]

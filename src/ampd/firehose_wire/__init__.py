@@ -13,3 +13,7 @@ INFO_METHOD: Final = "/sf.firehose.v2.EndpointInfo/Info"
 
 # How an ``Any`` says what it holds.
 ETHEREUM_BLOCK: Final = "type.googleapis.com/sf.ethereum.type.v2.Block"
+
+# Where an error's details are, and the one that says for how long the server wants to be left alone.
+ERROR_DETAILS: Final = "grpc-status-details-bin"
+RETRY_INFO: Final = "type.googleapis.com/google.rpc.RetryInfo"

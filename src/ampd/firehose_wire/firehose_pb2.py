@@ -23,38 +23,43 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ampd/firehose_wire/firehose.proto\x12\x12\x61mpd.firehose_wire\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x01\n\rBlocksRequest\x12\x17\n\x0fstart_block_num\x18\x01 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x16\n\x0estop_block_num\x18\x03 \x01(\x04\x12\x19\n\x11\x66inal_blocks_only\x18\x04 \x01(\x08\x12(\n\ntransforms\x18\n \x03(\x0b\x32\x14.google.protobuf.Any\"\xa2\x01\n\x0e\x42locksResponse\x12#\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12&\n\x04step\x18\x06 \x01(\x0e\x32\x18.ampd.firehose_wire.Step\x12\x0e\n\x06\x63ursor\x18\n \x01(\t\x12\x33\n\x08metadata\x18\x0c \x01(\x0b\x32!.ampd.firehose_wire.BlockMetadata\"\x8a\x01\n\rBlockMetadata\x12\x0b\n\x03num\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nparent_num\x18\x03 \x01(\x04\x12\x11\n\tparent_id\x18\x04 \x01(\t\x12\x0f\n\x07lib_num\x18\x05 \x01(\x04\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xef\x02\n\x0c\x42lockRequest\x12?\n\x0c\x62lock_number\x18\x03 \x01(\x0b\x32\'.ampd.firehose_wire.BlockRequest.NumberH\x00\x12O\n\x15\x62lock_hash_and_number\x18\x04 \x01(\x0b\x32..ampd.firehose_wire.BlockRequest.HashAndNumberH\x00\x12\x39\n\x06\x63ursor\x18\x05 \x01(\x0b\x32\'.ampd.firehose_wire.BlockRequest.CursorH\x00\x12(\n\ntransforms\x18\x06 \x03(\x0b\x32\x14.google.protobuf.Any\x1a\x15\n\x06Number\x12\x0b\n\x03num\x18\x01 \x01(\x04\x1a*\n\rHashAndNumber\x12\x0b\n\x03num\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\t\x1a\x18\n\x06\x43ursor\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\tB\x0b\n\treference\"i\n\rBlockResponse\x12#\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x33\n\x08metadata\x18\x02 \x01(\x0b\x32!.ampd.firehose_wire.BlockMetadata\"\r\n\x0bInfoRequest\"\x85\x01\n\x0cInfoResponse\x12\x12\n\nchain_name\x18\x01 \x01(\t\x12\x1a\n\x12\x63hain_name_aliases\x18\x02 \x03(\t\x12\"\n\x1a\x66irst_streamable_block_num\x18\x03 \x01(\x04\x12!\n\x19\x66irst_streamable_block_id\x18\x04 \x01(\t\"\x91\x01\n\rRecordedBlock\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0bprevious_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07lib_num\x18\x05 \x01(\x04\x12\x0f\n\x07payload\x18\x08 \x01(\x0c*C\n\x04Step\x12\x0e\n\nSTEP_UNSET\x10\x00\x12\x0c\n\x08STEP_NEW\x10\x01\x12\r\n\tSTEP_UNDO\x10\x02\x12\x0e\n\nSTEP_FINAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ampd/firehose_wire/firehose.proto\x12\x12\x61mpd.firehose_wire\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x01\n\rBlocksRequest\x12\x17\n\x0fstart_block_num\x18\x01 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x16\n\x0estop_block_num\x18\x03 \x01(\x04\x12\x19\n\x11\x66inal_blocks_only\x18\x04 \x01(\x08\x12(\n\ntransforms\x18\n \x03(\x0b\x32\x14.google.protobuf.Any\"\xa2\x01\n\x0e\x42locksResponse\x12#\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12&\n\x04step\x18\x06 \x01(\x0e\x32\x18.ampd.firehose_wire.Step\x12\x0e\n\x06\x63ursor\x18\n \x01(\t\x12\x33\n\x08metadata\x18\x0c \x01(\x0b\x32!.ampd.firehose_wire.BlockMetadata\"\x8a\x01\n\rBlockMetadata\x12\x0b\n\x03num\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nparent_num\x18\x03 \x01(\x04\x12\x11\n\tparent_id\x18\x04 \x01(\t\x12\x0f\n\x07lib_num\x18\x05 \x01(\x04\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xef\x02\n\x0c\x42lockRequest\x12?\n\x0c\x62lock_number\x18\x03 \x01(\x0b\x32\'.ampd.firehose_wire.BlockRequest.NumberH\x00\x12O\n\x15\x62lock_hash_and_number\x18\x04 \x01(\x0b\x32..ampd.firehose_wire.BlockRequest.HashAndNumberH\x00\x12\x39\n\x06\x63ursor\x18\x05 \x01(\x0b\x32\'.ampd.firehose_wire.BlockRequest.CursorH\x00\x12(\n\ntransforms\x18\x06 \x03(\x0b\x32\x14.google.protobuf.Any\x1a\x15\n\x06Number\x12\x0b\n\x03num\x18\x01 \x01(\x04\x1a*\n\rHashAndNumber\x12\x0b\n\x03num\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\t\x1a\x18\n\x06\x43ursor\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\tB\x0b\n\treference\"i\n\rBlockResponse\x12#\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x33\n\x08metadata\x18\x02 \x01(\x0b\x32!.ampd.firehose_wire.BlockMetadata\"\r\n\x0bInfoRequest\"\x85\x01\n\x0cInfoResponse\x12\x12\n\nchain_name\x18\x01 \x01(\t\x12\x1a\n\x12\x63hain_name_aliases\x18\x02 \x03(\t\x12\"\n\x1a\x66irst_streamable_block_num\x18\x03 \x01(\x04\x12!\n\x19\x66irst_streamable_block_id\x18\x04 \x01(\t\"S\n\x0b\x45rrorStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\";\n\tRetryInfo\x12.\n\x0bretry_delay\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x91\x01\n\rRecordedBlock\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0bprevious_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07lib_num\x18\x05 \x01(\x04\x12\x0f\n\x07payload\x18\x08 \x01(\x0c*C\n\x04Step\x12\x0e\n\nSTEP_UNSET\x10\x00\x12\x0c\n\x08STEP_NEW\x10\x01\x12\r\n\tSTEP_UNDO\x10\x02\x12\x0e\n\nSTEP_FINAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ampd.firehose_wire.firehose_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STEP']._serialized_start=1351
-  _globals['_STEP']._serialized_end=1418
-  _globals['_BLOCKSREQUEST']._serialized_start=118
-  _globals['_BLOCKSREQUEST']._serialized_end=267
-  _globals['_BLOCKSRESPONSE']._serialized_start=270
-  _globals['_BLOCKSRESPONSE']._serialized_end=432
-  _globals['_BLOCKMETADATA']._serialized_start=435
-  _globals['_BLOCKMETADATA']._serialized_end=573
-  _globals['_BLOCKREQUEST']._serialized_start=576
-  _globals['_BLOCKREQUEST']._serialized_end=943
-  _globals['_BLOCKREQUEST_NUMBER']._serialized_start=839
-  _globals['_BLOCKREQUEST_NUMBER']._serialized_end=860
-  _globals['_BLOCKREQUEST_HASHANDNUMBER']._serialized_start=862
-  _globals['_BLOCKREQUEST_HASHANDNUMBER']._serialized_end=904
-  _globals['_BLOCKREQUEST_CURSOR']._serialized_start=906
-  _globals['_BLOCKREQUEST_CURSOR']._serialized_end=930
-  _globals['_BLOCKRESPONSE']._serialized_start=945
-  _globals['_BLOCKRESPONSE']._serialized_end=1050
-  _globals['_INFOREQUEST']._serialized_start=1052
-  _globals['_INFOREQUEST']._serialized_end=1065
-  _globals['_INFORESPONSE']._serialized_start=1068
-  _globals['_INFORESPONSE']._serialized_end=1201
-  _globals['_RECORDEDBLOCK']._serialized_start=1204
-  _globals['_RECORDEDBLOCK']._serialized_end=1349
+  _globals['_STEP']._serialized_start=1529
+  _globals['_STEP']._serialized_end=1596
+  _globals['_BLOCKSREQUEST']._serialized_start=150
+  _globals['_BLOCKSREQUEST']._serialized_end=299
+  _globals['_BLOCKSRESPONSE']._serialized_start=302
+  _globals['_BLOCKSRESPONSE']._serialized_end=464
+  _globals['_BLOCKMETADATA']._serialized_start=467
+  _globals['_BLOCKMETADATA']._serialized_end=605
+  _globals['_BLOCKREQUEST']._serialized_start=608
+  _globals['_BLOCKREQUEST']._serialized_end=975
+  _globals['_BLOCKREQUEST_NUMBER']._serialized_start=871
+  _globals['_BLOCKREQUEST_NUMBER']._serialized_end=892
+  _globals['_BLOCKREQUEST_HASHANDNUMBER']._serialized_start=894
+  _globals['_BLOCKREQUEST_HASHANDNUMBER']._serialized_end=936
+  _globals['_BLOCKREQUEST_CURSOR']._serialized_start=938
+  _globals['_BLOCKREQUEST_CURSOR']._serialized_end=962
+  _globals['_BLOCKRESPONSE']._serialized_start=977
+  _globals['_BLOCKRESPONSE']._serialized_end=1082
+  _globals['_INFOREQUEST']._serialized_start=1084
+  _globals['_INFOREQUEST']._serialized_end=1097
+  _globals['_INFORESPONSE']._serialized_start=1100
+  _globals['_INFORESPONSE']._serialized_end=1233
+  _globals['_ERRORSTATUS']._serialized_start=1235
+  _globals['_ERRORSTATUS']._serialized_end=1318
+  _globals['_RETRYINFO']._serialized_start=1320
+  _globals['_RETRYINFO']._serialized_end=1379
+  _globals['_RECORDEDBLOCK']._serialized_start=1382
+  _globals['_RECORDEDBLOCK']._serialized_end=1527
 # @@protoc_insertion_point(module_scope)

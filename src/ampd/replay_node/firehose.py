@@ -37,12 +37,15 @@ class FirehoseCall:
 @dataclass(frozen=True)
 class StreamFault:
     """What goes wrong with a call: after ``after`` messages it ends with the status ``code`` (a name of
-    ``grpc.StatusCode``; ``OK`` ends it as if there were no more, None goes on), or falls silent (``hangs``). ``change``
-    makes another message of each that is sent, and None of one that is kept back.
+    ``grpc.StatusCode``; ``OK`` ends it as if there were no more, None goes on), or falls silent (``hangs``). ``text``
+    and ``trailers`` go with the status. ``change`` makes another message of each that is sent, and None of one that is
+    kept back.
     """
 
     after: int = 0
     code: str | None = None
+    text: str = "a fault on demand"
+    trailers: tuple[tuple[str, str | bytes], ...] = ()
     hangs: bool = False
     change: Callable[[pb.BlocksResponse], pb.BlocksResponse | None] | None = None
 
@@ -152,7 +155,7 @@ class ReplayFirehose:
                 if fault.code == "OK":
                     return
                 if fault.code is not None:
-                    await context.abort(grpc.StatusCode[fault.code], "a fault on demand")
+                    await context.abort(grpc.StatusCode[fault.code], fault.text, fault.trailers)
             changed = response if fault is None or fault.change is None else fault.change(response)
             if changed is not None:
                 yield changed
@@ -189,7 +192,7 @@ class ReplayFirehose:
         self.calls.append(call)
         fault = None if self.faults is None else self.faults(call)
         if fault is not None and request is None and fault.code is not None:
-            await context.abort(grpc.StatusCode[fault.code], "a fault on demand")
+            await context.abort(grpc.StatusCode[fault.code], fault.text, fault.trailers)
         return fault
 
     # --- the steps of a stream

@@ -38,6 +38,17 @@ LEASE_AGE: Final = GaugeFamily(
 RANGES: Final = GaugeFamily("ampd_cluster_ranges", "Ranges of blocks that are planned, by their state.", ("state",))
 RANGE_AGE: Final = GaugeFamily("ampd_cluster_range_age_seconds", "For how long the oldest lease of a range is held.")
 RESTING: Final = GaugeFamily("ampd_cluster_endpoints_resting", "Endpoints that want no requests at the moment.")
+EVENT_OUTBOX: Final = GaugeFamily(
+    "ampd_cluster_worker_events_outbox", "Worker events that were recorded and are not in the log yet."
+)
+EVENTS_UNSENT: Final = GaugeFamily(
+    "ampd_cluster_worker_events_unsent",
+    "Worker events in the log that the Kafka broker has not taken yet. Absent when nothing is sent to Kafka.",
+)
+EVENTS_UNSENT_AGE: Final = GaugeFamily(
+    "ampd_cluster_worker_events_unsent_oldest_seconds",
+    "How old the first of these is, 0 when there is none. Absent when nothing is sent to Kafka.",
+)
 FRONT: Final = GaugeFamily(
     "ampd_cluster_table_front_block",
     "Last block of the contiguous blocks from the dataset's start, as current_block of a job's progress.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ampd.worker_events.broker import Broker, BrokerSettings
+from ampd.worker_events.figures import EventFigures, read_event_figures
 from ampd.worker_events.log import PAGE, START, Page, WorkerEventLog
 from ampd.worker_events.models import EVENT_VERSION, EventFilter, EventType, LogState, WorkerEvent
 from ampd.worker_events.recording import (
@@ -21,6 +22,7 @@ __all__ = [
     "START",
     "Broker",
     "BrokerSettings",
+    "EventFigures",
     "EventFilter",
     "EventType",
     "Expired",
@@ -34,6 +36,7 @@ __all__ = [
     "give_up_sending",
     "lease_sending",
     "note_sent",
+    "read_event_figures",
     "record_started",
     "set_recorded",
 ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
+from ampd.telemetry.event_metrics import DELIVERED, DELIVERY, NOT_DELIVERED, QUEUED
+from ampd.telemetry.metrics import timed
 from ampd.worker_events.encoding import encode_event, partition_of
 from ampd.worker_events.models import WorkerEvent
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 SEND_SECONDS: Final = 8.0
 _PAUSES: Final = (0.001, 0.05)
 _CLIENT_ID: Final = "ampd"
+# As the client names what was taken back from it: nothing is known of it.
+_TAKEN_BACK: Final = "_PURGE_INFLIGHT"
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Broker:
 
     async def _send_wave(self, events: Sequence[WorkerEvent]) -> None:
         wave = _Wave(self._taken)
+        QUEUED.set(len(events))
         try:
             producer = self._producer = self._producer or self._connect()
             for event in events:
@@ -108,13 +114,17 @@ class Broker:
                     timestamp=int(event.created_at.timestamp() * 1000),
                     on_delivery=wave.settle(event.id),
                 )
-            await self._until_settled(producer, wave, len(events))
+            with timed(DELIVERY):
+                await self._until_settled(producer, wave, len(events))
         except AmpError:
+            wave.count_failures(len(events), _TAKEN_BACK)
             raise
         except Exception as error:
+            wave.count_failures(len(events), _name_of(error))
             # A setting that the client refuses, a full queue: it is told, and tried again.
             raise _failed(describe_exception(error), self._settings) from error
         finally:
+            QUEUED.set(0)
             if wave.unsettled(len(events)):
                 await self.close()
 
@@ -161,6 +171,7 @@ class _Wave:
     def __init__(self, taken: set[int]) -> None:
         self._taken = taken
         self._settled = 0
+        self._refused: Counter[str] = Counter()
         self.failure: str | None = None
 
     def settle(self, event_id: int) -> Callable[[Any, Any], None]:
@@ -170,14 +181,29 @@ class _Wave:
             self._settled += 1
             if error is None:
                 self._taken.add(event_id)
+                DELIVERED.inc()
             else:
+                self._refused[str(error.name())] += 1
                 self.failure = self.failure or str(error.str())
 
         return on_delivery
 
+    def count_failures(self, count: int, unsettled_because: str) -> None:
+        """Count those of ``count`` that were not taken, those of which nothing is known by a reason of their own."""
+        self._refused[unsettled_because] += self.unsettled(count)
+        for reason, events in self._refused.items():
+            if events:
+                NOT_DELIVERED.labels(reason).inc(events)
+
     def unsettled(self, count: int) -> int:
         """Return of how many of ``count`` nothing is known yet."""
         return count - self._settled
+
+
+def _name_of(error: Exception) -> str:
+    """Return the client's name of an error; that of its class when it has none: of a setting that it refuses, say."""
+    name = getattr(error.args[0], "name", None) if error.args else None
+    return str(name()) if callable(name) else type(error).__name__
 
 
 def _next_of_each_table(events: Sequence[WorkerEvent]) -> tuple[list[WorkerEvent], list[WorkerEvent]]:

@@ -13,6 +13,8 @@ from ampd.worker_events.models import EventFilter, LogState, WorkerEvent, event_
 
 START: Final = "start"
 PAGE: Final = 200
+# So many ids are looked through at a time, however few of their events are wanted.
+WINDOW: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ class WorkerEventLog(LimitedStore):
         return int(row["id"])
 
     async def read(self, wanted: EventFilter, *, after_id: int, last_id: int, limit: int = PAGE) -> Page:
-        """Return the first ``limit`` events that are wanted, behind one id and up to another."""
+        """Return the first ``limit`` events that are wanted, behind one id and up to another; perhaps only of a first
+        part of these: the page says how far it has come.
+        """
+        last_id = min(last_id, after_id + WINDOW)
         types = wanted.event_types
         parameters = {
             "after_id": after_id,

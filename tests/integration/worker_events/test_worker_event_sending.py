@@ -11,15 +11,19 @@ from uuid import uuid4
 import pytest
 import structlog
 
+from ampd.admin_api import ClusterFigures
 from ampd.controller import EventSettings, run_worker_events
 from ampd.controller.worker_events import EventSender
+from ampd.daemons.figures import figures_of
 from ampd.metadata_db import MetadataDb
 from ampd.tasks import cancel_all
+from ampd.telemetry.metrics import exposition
 from ampd.worker_events import Broker, BrokerSettings, lease_sending, note_sent
 from support.daemons import free_port
 from support.engine import SECONDS
-from support.event_scene import HOUR, EventScene
+from support.event_scene import HOUR, TRANSIENT, EventScene
 from support.kafka import PARTITIONS, REQUEST_TIMED_OUT, TOPIC, Consumer, MockKafka, Record, consumer, mock_kafka
+from support.telemetry import ACCEPT, Scrape
 
 TABLES = ("blocks", "logs")
 
@@ -71,8 +75,18 @@ async def until_sent(db: MetadataDb) -> None:
             await asyncio.sleep(0.02)
 
 
+async def scraped(db: MetadataDb) -> Scrape:
+    """Return the page of a controller."""
+    families = await ClusterFigures(figures_of(db, lease_seconds=5.0)).families()
+    return Scrape(exposition(ACCEPT, families)[0].decode())
+
+
 def completed(records: list[Record]) -> bool:
-    return {each.payload.table_name for each in records if each.type == "sync.completed"} == set(TABLES)
+    return _tables_of(records, "sync.completed") == set(TABLES)
+
+
+def _tables_of(records: list[Record], event_type: str) -> set[str]:
+    return {each.payload.table_name for each in records if each.type == event_type}
 
 
 def check_order(reader: Consumer, last_block: int) -> None:
@@ -108,9 +122,33 @@ async def test_a_consumer_sees_every_event_of_a_run_once_in_order_and_in_the_par
     assert {each.event_id for each in records} == log
 
 
+async def test_a_consumer_sees_the_failure_of_an_attempt_between_its_progress_and_the_next_start(
+    scene: EventScene, kafka: MockKafka, reader: Consumer
+) -> None:
+    async with running(scene.db, kafka):
+        await scene.begin(end_block=19)
+        await scene.extract(0, 9)
+        await reader.until(lambda records: _tables_of(records, "sync.progress") == set(TABLES))
+        assert await scene.ranges.leased.fail(scene.ranges.lease, TRANSIENT)
+        await scene.next_attempt()
+        await scene.begin(end_block=19)
+        await finish(scene, 2, first=1)
+        await reader.until(completed)
+        await until_sent(scene.db)
+    for table in TABLES:
+        records = reader.of_table(table)
+        types = [each.type.removeprefix("sync.") for each in records]
+        assert [each for each in types if each != "progress"] == ["started", "failed", "started", "completed"]
+        assert types[1] == "progress"
+        failed = next(each.payload for each in records if each.type == "sync.failed")
+        assert (failed.error_type, failed.error_message) == (TRANSIENT.code, TRANSIENT.message)
+
+
 async def test_events_wait_for_a_broker_that_is_away_and_come_in_order_when_it_is_back(
     scene: EventScene, kafka: MockKafka, reader: Consumer
 ) -> None:
+    before = await scraped(scene.db)
+    assert not before.all("ampd_cluster_worker_events_unsent"), "nobody sends"
     async with running(scene.db, kafka):
         await scene.begin(end_block=79)
         await scene.extract(0, 9)
@@ -121,11 +159,26 @@ async def test_events_wait_for_a_broker_that_is_away_and_come_in_order_when_it_i
         await scene.extract(20, 29)
         await scene.collect()
         last = await finish(scene, 8, first=3)  # the job does not wait
+        async with asyncio.timeout(SECONDS):
+            while not (away := await scraped(scene.db)).all("ampd_worker_events_failed_total"):
+                await asyncio.sleep(0.02)
         kafka.come_back()
         await reader.until(completed)
         await until_sent(scene.db)
+        end = await scraped(scene.db)
     check_order(reader, last)
-    assert {each.event_id for each in reader.records} == {str(each.event_id) for each in await scene.told()}
+    log = await scene.told()
+    assert {each.event_id for each in reader.records} == {str(each.event_id) for each in log}
+    # What was told to Prometheus is what happened.
+    taken = [each.value("ampd_worker_events_delivered_total") for each in (before, away, end)]
+    assert 0 < taken[1] - taken[0] < taken[2] - taken[0] == len(log)
+    assert away.value("ampd_cluster_worker_events_unsent") > 0
+    assert away.value("ampd_cluster_worker_events_unsent_oldest_seconds") > 0
+    assert away.value("ampd_worker_events_sender") == end.value("ampd_worker_events_sender") == 1
+    assert end.all("ampd_cluster_worker_events_unsent") == {frozenset(): 0}
+    assert end.all("ampd_cluster_worker_events_unsent_oldest_seconds") == {frozenset(): 0}
+    assert end.all("ampd_cluster_worker_events_outbox") == {frozenset(): 0}
+    assert (await scraped(scene.db)).value("ampd_worker_events_sender") == 0
 
 
 async def test_a_broker_that_is_not_there_at_the_start_is_waited_for(scene: EventScene, kafka: MockKafka) -> None:
@@ -237,6 +290,17 @@ async def test_the_first_sender_begins_with_all_that_is_kept(
     async with running(scene.db, kafka):
         records = await reader.until(lambda records: len(records) == 2)
     assert {each.type for each in records} == {"sync.started"}
+
+
+async def test_what_comes_far_behind_the_last_event_that_was_sent_is_found(
+    scene: EventScene, kafka: MockKafka, reader: Consumer
+) -> None:
+    """Those between were removed unsent, after days without a broker."""
+    await scene.ranges.run("ALTER TABLE worker_events ALTER COLUMN id RESTART WITH 30001")
+    async with running(scene.db, kafka):
+        await scene.begin()
+        assert {each.type for each in await reader.until(lambda records: len(records) == 2)} == {"sync.started"}
+        await until_sent(scene.db)
 
 
 async def test_a_sender_ends_at_once_also_when_the_broker_does_not_answer(scene: EventScene) -> None:

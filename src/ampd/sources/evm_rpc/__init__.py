@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ampd.sources.evm_rpc.client import Patience
-from ampd.sources.evm_rpc.cooldowns import CooldownStore
 from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.source import EvmRpcSource
 
-__all__ = ["CooldownStore", "Endpoint", "EvmRpcSource", "Patience"]
+__all__ = ["Endpoint", "EvmRpcSource", "Patience"]

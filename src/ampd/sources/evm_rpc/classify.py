@@ -210,6 +210,12 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds) if seconds < float("inf") else None
 
 
+def pause_in_text(text: str) -> float | None:
+    """Return the seconds that a text wants to be waited for, as in "try again in 17s"."""
+    found = _WAIT_TEXT.search(text)
+    return found and float(found["count"]) * _UNIT_SECONDS[found["unit"] and found["unit"].lower()]
+
+
 def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
@@ -267,8 +273,8 @@ def _with_hints(verdict: Verdict, text: str, data: Any) -> Verdict:
     if verdict.reaction is not _SLOW:
         return verdict
     pause, allowed = _hints_in(data)
-    if pause is None and (found := _WAIT_TEXT.search(text)):
-        pause = float(found["count"]) * _UNIT_SECONDS[found["unit"] and found["unit"].lower()]
+    if pause is None:
+        pause = pause_in_text(text)
     if pause is None and verdict.lasting:
         pause = LASTING_PAUSE_SECONDS
     return replace(verdict, pause_seconds=pause, allowed_per_second=allowed)

@@ -186,7 +186,8 @@ class RpcClient:
         except TransportError as error:
             self.meter.not_answered(calls[0].method, time.perf_counter() - started)
             raise faults.unreachable(self.endpoint.shown_url, str(error)) from None
-        self.meter.answered(calls[0].method, len(calls), len(reply.body), time.perf_counter() - started)
+        sizes = reply.request_bytes, len(reply.body)
+        self.meter.answered(calls[0].method, len(calls), sizes, time.perf_counter() - started)
         self._gate.learn(len(reply.body))
         if reply.status != 200:
             raise faults.http_fault(self.endpoint.shown_url, calls[0].method, reply)

@@ -15,14 +15,14 @@ from typing import Any, Final
 import structlog
 
 from ampd.errors import AmpError
+from ampd.sources.cooldowns import CooldownStore, SharedCooldowns
 from ampd.sources.evm_rpc.classify import Reaction
 from ampd.sources.evm_rpc.client import Patience, RpcClient
-from ampd.sources.evm_rpc.cooldowns import CooldownStore, SharedCooldowns
 from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.faults import NodeFault, malformed
 from ampd.sources.evm_rpc.genesis import ChainIdentity, check_identity, expected_identity, identify
 from ampd.tasks import cancel_all
-from ampd.telemetry.node_metrics import EndpointState, watch_endpoints
+from ampd.telemetry.node_metrics import NodeState, watch_endpoints
 
 _log = structlog.get_logger(__name__)
 
@@ -109,11 +109,11 @@ class NodePool:
         for node in self.nodes:
             await node.client.close()
 
-    def states(self) -> list[EndpointState]:
+    def states(self) -> list[NodeState]:
         """Return how each endpoint is paced at this moment, for metrics."""
         now = _now()
         return [
-            EndpointState(
+            NodeState(
                 labels=node.client.meter.labels,
                 concurrency_limit=node.client.concurrency.value,
                 in_flight=node.client.slots.held,

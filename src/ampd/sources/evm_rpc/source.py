@@ -13,9 +13,9 @@ import structlog
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.blocks import BlockBatch
+from ampd.sources.cooldowns import CooldownStore
 from ampd.sources.evm_rpc.chunk import Chunk, Learned
 from ampd.sources.evm_rpc.client import Patience
-from ampd.sources.evm_rpc.cooldowns import CooldownStore
 from ampd.sources.evm_rpc.endpoint import Endpoint
 from ampd.sources.evm_rpc.pool import NodePool
 from ampd.sources.memory import ByteBudget

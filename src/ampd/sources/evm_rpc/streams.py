@@ -66,8 +66,9 @@ class StreamTransport:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[wire_id] = answer
         try:
-            await channel.send(encoded(call.to_json(wire_id)))
-            return Reply(with_id(await self._awaited(answer, channel), call.id))
+            request = encoded(call.to_json(wire_id))
+            await channel.send(request)
+            return Reply(with_id(await self._awaited(answer, channel), call.id), request_bytes=len(request))
         except (OSError, aiohttp.ClientError) as error:
             raise TransportError(str(error) or "its connection broke") from None
         except BrokenJsonError:

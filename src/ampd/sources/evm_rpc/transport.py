@@ -36,11 +36,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. ``headers`` have names in lower case."""
+    """What came back. ``headers`` have names in lower case; ``request_bytes`` is the size of what was sent."""
 
     body: bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    request_bytes: int = 0
 
 
 class TransportError(Exception):
@@ -84,9 +85,9 @@ class HttpTransport:
 
     async def exchange(self, calls: Sequence[Call], *, as_batch: bool) -> Reply:
         """See :class:`Transport`."""
-        message = [call.to_json() for call in calls] if as_batch else calls[0].to_json()
+        request = encoded([call.to_json() for call in calls] if as_batch else calls[0].to_json())
         try:
-            async with self._session.post(self._url, data=encoded(message)) as response:
+            async with self._session.post(self._url, data=request) as response:
                 body = await response.read()
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 status = response.status
@@ -94,7 +95,7 @@ class HttpTransport:
             raise TransportError(_reason(error)) from None
         if headers.get("content-encoding", "").lower() in ("gzip", "x-gzip"):
             body = await _decompressed(body)
-        return Reply(body, status, headers)
+        return Reply(body, status, headers, len(request))
 
     async def close(self) -> None:
         """See :class:`Transport`."""

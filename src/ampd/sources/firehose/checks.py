@@ -89,6 +89,15 @@ def check_log_indexes(index: pa.UInt32Array, block: Indices, numbers: Numbers) -
         _refuse(ErrorCode.LOG_INDEX_MISMATCH, numbers[int(block[position])], what)
 
 
+def check_call_order(index: pa.UInt32Array, transaction: Indices, block: Indices, numbers: Numbers) -> None:
+    """Refuse calls that are not in the order of their indexes within a transaction: files say that they are."""
+    values = np.asarray(index.to_numpy()).astype(np.int64)
+    position = first_true((np.diff(values) < 0) & (np.diff(transaction) == 0))
+    if position is not None:
+        what = f"call {index[position + 1]} of a transaction comes after call {index[position]}"
+        _refuse(ErrorCode.NODE_ANSWER_MALFORMED, numbers[int(block[position])], what)
+
+
 def check_topics(topics: pa.ListArray, block: Indices, numbers: Numbers) -> None:
     """Refuse logs with more topics than there can be."""
     position = first_true(np.asarray(pc.list_value_length(topics).to_numpy()) > _MOST_TOPICS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ from ampd.firehose_wire import BLOCK_METHOD, BLOCKS_METHOD, ETHEREUM_BLOCK, INFO
 from ampd.firehose_wire import firehose_pb2 as pb
 from ampd.sources.firehose.endpoint import Endpoint
 from ampd.sources.firehose.faults import FirehoseFault, fault_of, malformed, silent
+from ampd.telemetry.node_metrics import meter_of_firehose
 
 _BLOCK_TYPE: Final = ETHEREUM_BLOCK.rpartition("/")[2]
 
@@ -41,11 +43,14 @@ class Received:
 
 
 class FirehoseClient:
-    """One server. ``streams`` counts those that are open."""
+    """One server. ``streams`` counts those that are open; ``network`` is the name of its chain, for metrics."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, network: str = "") -> None:
         self.endpoint = endpoint
+        self.meter = meter_of_firehose(endpoint.shown_url, network)
         self.streams = 0
+        self.slow_downs = 0
+        self._rests_until = 0.0
         self._channel: Any = None
         self._lacks_fetch = False
 
@@ -55,18 +60,30 @@ class FirehoseClient:
         if channel is not None:
             await channel.close(None)
 
-    async def blocks(self, request: pb.BlocksRequest) -> AsyncGenerator[Received, None]:
-        """Give what the server sends, to the end of its stream.
+    @property
+    def rest_seconds(self) -> float:
+        """For how long the server is still to be left alone."""
+        return max(0.0, self._rests_until - time.monotonic())
+
+    def rest(self, seconds: float) -> None:
+        """Leave the server alone for ``seconds`` from now; a rest that ends later stays."""
+        self._rests_until = max(self._rests_until, time.monotonic() + seconds)
+
+    async def blocks(self, request: pb.BlocksRequest, *, again: bool = False) -> AsyncGenerator[Received, None]:
+        """Give what the server sends, to the end of its stream; ``again``: it goes on where one has broken.
 
         :raises FirehoseFault: when it breaks, falls silent, or sends something else.
         """
         call = self._call("unary_stream", BLOCKS_METHOD, pb.BlocksResponse)(request, metadata=self.endpoint.metadata)
         self.streams += 1
+        self.meter.stream_began(again=again)
+        began_at = time.monotonic()
         try:
             while (response := await self._next(call)) is not None:
                 yield self._received(response)
         finally:
             self.streams -= 1
+            self.meter.stream_ended(time.monotonic() - began_at)
             call.cancel()
 
     async def _next(self, call: Any) -> pb.BlocksResponse | None:
@@ -90,6 +107,10 @@ class FirehoseClient:
             raise malformed(self.endpoint.shown_url, f"a block of type {kind!r}, not {_BLOCK_TYPE!r}")
         if not response.metadata.id:
             raise malformed(self.endpoint.shown_url, "a block without metadata: servers before Firehose 2.0 have none")
+        if response.step == pb.STEP_UNDO:
+            self.meter.undone()
+        else:
+            self.meter.received(len(response.block.value))
         return Received(
             step=Step.UNDO if response.step == pb.STEP_UNDO else Step.NEW,
             number=response.metadata.num,

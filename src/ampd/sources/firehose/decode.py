@@ -91,6 +91,7 @@ def _context(numbers: Sequence[int], blocks: pa.RecordBatch, chain_id: int) -> c
     checks.check_log_indexes(logs.field("block_index"), logs.block, numbers)
     checks.check_topics(logs.field("topics"), logs.block, numbers)
     calls, call_owner = columns.rows_of(transactions.field("calls"), transactions.block)
+    checks.check_call_order(calls.field("index"), call_owner, calls.block, numbers)
     return columns.Context(
         blocks=blocks,
         header=header,

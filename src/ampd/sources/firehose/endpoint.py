@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,11 @@ class Endpoint:
     def shown_url(self) -> str:
         """The URL without account, path and parameters."""
         return shown_url(self.url)
+
+    @property
+    def key(self) -> str:
+        """A name of the account behind the server (64 hex digits): the hash of everything that is secret about it."""
+        return hashlib.sha256(b"ampd firehose:" + json.dumps([self.url, self.token]).encode()).hexdigest()
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

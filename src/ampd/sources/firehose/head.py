@@ -35,6 +35,7 @@ class HeadWatcher:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._newest: Newest | None = None
+        self._teller: FirehoseClient | None = None
         self._changed = asyncio.Event()
         self._asked_at = 0.0
         self._watching: asyncio.Task[None] | None = None
@@ -83,19 +84,25 @@ class HeadWatcher:
         """Follow the newest block until nobody asks any more, or until there were enough failures."""
         retries, failed = Retries(self._servers.patience), None
         while True:
-            client = self._servers.choose(2**63, 2**63, failed=failed)
+            client = await self._servers.choose(2**63, 2**63, failed=failed)
             try:
-                await self._follow(client, retries)
+                await self._follow(client, retries, again=failed is not None)
                 return
             except FirehoseFault as fault:
                 failed = client
+                self._servers.failed(client, fault)
                 await retries.after(fault)
 
-    async def _follow(self, client: FirehoseClient, retries: Retries) -> None:
-        async with aclosing(client.blocks(pb.BlocksRequest(start_block_num=-1))) as blocks:
+    def heard_from(self, client: FirehoseClient) -> int | None:
+        """Return the newest block, when it is this server that tells it."""
+        return self._newest.number if self._newest is not None and self._teller is client else None
+
+    async def _follow(self, client: FirehoseClient, retries: Retries, *, again: bool) -> None:
+        async with aclosing(client.blocks(pb.BlocksRequest(start_block_num=-1), again=again)) as blocks:
             async for block in blocks:
                 retries.succeeded()
-                self._newest = _after(block)
+                self._servers.succeeded(client)
+                self._newest, self._teller = _after(block), client
                 self._changed.set()
                 if time.monotonic() - self._asked_at > _IDLE_SECONDS:
                     return

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ampd.chain.networks import CHAIN_IDS
 from ampd.errors import AmpError, ErrorCode
 from ampd.sources.blocks import BlockBatch
+from ampd.sources.cooldowns import CooldownStore
 from ampd.sources.firehose.decode import decode
 from ampd.sources.firehose.endpoint import Endpoint
 from ampd.sources.firehose.head import HeadWatcher
@@ -20,6 +21,7 @@ from ampd.sources.firehose.servers import Patience, Retries, Servers
 from ampd.sources.firehose.stream import Arrived, RangeStream, Undone, chain_changed
 from ampd.sources.memory import ByteBudget
 from ampd.tasks import cancel_all
+from ampd.telemetry.node_metrics import FirehoseState, watch_endpoints
 
 # What is decoded at a time: enough for columns to pay off. ptars has the interpreter to itself meanwhile (some tens of
 # milliseconds): more would be felt by everything else in the process.
@@ -53,7 +55,8 @@ class FirehoseSource:
 
     ``network`` is the dataset's name for the chain; ``chain_id`` its id (EIP-155), needed when the name is not a known
     one: typed transactions do not name it here. With ``final_only`` no block comes that can be undone. ``executor``
-    runs the decoding; ``memory`` bounds what is in hand, with other sources that have the same.
+    runs the decoding; ``memory`` bounds what is in hand, with other sources that have the same; ``cooldowns`` is where
+    workers tell each other of servers that want to be left alone.
     """
 
     def __init__(
@@ -65,19 +68,31 @@ class FirehoseSource:
         chain_id: int | None = None,
         final_only: bool = False,
         patience: Patience | None = None,
+        cooldowns: CooldownStore | None = None,
         memory: ByteBudget | None = None,
     ) -> None:
         listed = [endpoints] if isinstance(endpoints, Endpoint) else list(endpoints)
-        self._servers = Servers(listed, patience or Patience())
+        self._servers = Servers(listed, patience or Patience(), network=network, cooldowns=cooldowns)
         self._head = HeadWatcher(self._servers)
         self._network = network
         self._chain_id = chain_id if chain_id is not None else CHAIN_IDS.get(network)
         self._final_only = final_only
         self._executor = executor
         self._memory = memory or ByteBudget()
+        self._is_closed = False
+        watch_endpoints(self.states)
+
+    def states(self) -> list[FirehoseState]:
+        """Return what is open to each server at this moment, for metrics."""
+        return [
+            FirehoseState(client.meter.labels, client.rest_seconds, client.streams, self._head.heard_from(client))
+            for client in self._servers.clients
+            if not self._is_closed
+        ]
 
     async def close(self) -> None:
         """Close the connections."""
+        self._is_closed = True
         await self._head.close()
         await self._servers.close()
 
@@ -113,11 +128,12 @@ class FirehoseSource:
         if number > (await self._head.newest()).number:
             return None
         while True:
-            client = self._servers.choose(number, number, failed=failed)
+            client = await self._servers.choose(number, number, failed=failed)
             try:
                 return await client.block_hash(number)
             except AmpError as fault:
                 failed = client
+                self._servers.failed(client, fault)
                 await retries.after(fault)
 
     def distrust(self, batch: BlockBatch) -> None:
@@ -147,6 +163,7 @@ class FirehoseSource:
                         yield batch
                 return
             except _BadBlocksError as bad:
+                self._servers.sent_wrong(bad.fault, bad.endpoints)
                 self._servers.distrust(bad.start_block, bad.end_block, bad.endpoints)
                 await retries.after(bad.fault)
 

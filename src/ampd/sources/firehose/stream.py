@@ -53,21 +53,23 @@ class RangeStream:
         """
         failed: FirehoseClient | None = None
         while self._next <= self._end:
-            client = self._servers.choose(self._next, self._end, failed=failed)
+            client = await self._servers.choose(self._next, self._end, failed=failed)
             try:
-                async with aclosing(self._from(client)) as steps:
+                async with aclosing(self._from(client, again=failed is not None)) as steps:
                     async for step in steps:
                         yield step
                         self._retries.succeeded()
+                        self._servers.succeeded(client)
             except FirehoseFault as fault:
                 failed = client
+                self._servers.failed(client, fault)
                 if fault.refuses_cursor and self._cursor:
                     _log.warning("firehose.cursor_refused", endpoint=client.endpoint.shown_url, block=self._next)
                     self._cursor = ""
                     continue
                 await self._retries.after(fault)
 
-    async def _from(self, client: FirehoseClient) -> AsyncGenerator[Arrived | Undone, None]:
+    async def _from(self, client: FirehoseClient, *, again: bool) -> AsyncGenerator[Arrived | Undone, None]:
         """Give what one connection gives.
 
         :raises FirehoseFault: when it ends too soon.
@@ -78,7 +80,7 @@ class RangeStream:
             cursor=self._cursor,
             final_blocks_only=self._final_only,
         )
-        async with aclosing(client.blocks(request)) as received:
+        async with aclosing(client.blocks(request, again=again)) as received:
             async for block in received:
                 for step in self._taken(block, client.endpoint.shown_url):
                     yield step
