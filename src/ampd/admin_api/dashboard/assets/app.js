@@ -2,21 +2,21 @@
 import { Dialogs } from "./components/dialog.js";
 import { Failure } from "./components/failure.js";
 import { Notices } from "./components/notices.js";
-import { connectLive, disconnectLive, useLiveState } from "./live.js";
-import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./preact.js";
-import { to, useRoute } from "./router.js";
-import { loadSession, signOut, useSession } from "./session.js";
+import { connectLive, disconnectLive, useLiveState } from "./core/live.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./core/preact.js";
+import { to, useRoute } from "./core/router.js";
+import { loadSession, signOut, useSession } from "./core/session.js";
 
 const AGAIN_MILLISECONDS = 2000;
 
 /** The pages: each module exports `default`, a component that is given the rest of the path and the query. */
 const PAGES = [
-  { name: "", title: "Overview", load: () => import("./pages/overview.js") },
-  { name: "jobs", title: "Jobs", load: () => import("./pages/jobs.js"), loadOne: () => import("./pages/job.js") },
-  { name: "workers", title: "Workers", load: () => import("./pages/workers.js"), loadOne: () => import("./pages/worker.js") },
-  { name: "datasets", title: "Datasets", load: () => import("./pages/datasets.js"), loadOne: () => import("./pages/dataset.js") },
-  { name: "webhooks", title: "Webhooks", load: () => import("./pages/webhooks.js"), loadOne: () => import("./pages/webhook.js") },
-  { name: "settings", title: "Settings", load: () => import("./pages/settings.js") },
+  { name: "", title: "Overview", load: () => import("./overview/overview.js") },
+  { name: "jobs", title: "Jobs", load: () => import("./jobs/jobs.js"), loadOne: () => import("./jobs/job.js") },
+  { name: "workers", title: "Workers", load: () => import("./workers/workers.js"), loadOne: () => import("./workers/worker.js") },
+  { name: "datasets", title: "Datasets", load: () => import("./datasets/datasets.js"), loadOne: () => import("./datasets/dataset.js") },
+  { name: "webhooks", title: "Webhooks", load: () => import("./webhooks/webhooks.js"), loadOne: () => import("./webhooks/webhook.js") },
+  { name: "settings", title: "Settings", load: () => import("./settings/settings.js") },
 ];
 
 const LIVE_WORDS = {
@@ -69,7 +69,7 @@ function Content({ isIn }) {
   // Who has signed in at #/sign-in asked for no page: the first one is shown.
   const [name = "", ...rest] = isIn ? (parts[0] === "sign-in" ? [] : parts) : ["sign-in"];
   const page = PAGES.find((one) => one.name === name);
-  const load = isIn ? (rest.length > 0 && page?.loadOne) || page?.load : () => import("./pages/sign-in.js");
+  const load = isIn ? (rest.length > 0 && page?.loadOne) || page?.load : () => import("./settings/sign-in.js");
   const title = isIn ? page?.title ?? "Not found" : "Sign in";
   const main = useRef(null);
   useEffect(() => {

@@ -1,6 +1,6 @@
 /** Buttons for what changes something: they know who may press them. */
-import { html } from "../preact.js";
-import { useSession, whyNot } from "../session.js";
+import { html } from "../core/preact.js";
+import { useSession, whyNot } from "../core/session.js";
 
 /**
  * @param {{children: unknown, role?: string, whyNot?: string | null, onClick?: () => void, kind?: string, type?: string}} props `role`: who may; `whyNot`: another reason

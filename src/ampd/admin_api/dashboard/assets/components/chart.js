@@ -1,7 +1,7 @@
 /** Lines over time, drawn by uPlot, with the same numbers as a table for those who do not see them. */
-import { whenColoursChange } from "../appearance.js";
-import { html, useEffect, useRef, useState } from "../preact.js";
-import { rate } from "../format.js";
+import { whenColoursChange } from "../core/appearance.js";
+import { html, useEffect, useRef, useState } from "../core/preact.js";
+import { rate } from "../core/format.js";
 import { optionsOf } from "./chart-options.js";
 import { Time } from "./time.js";
 

@@ -1,5 +1,5 @@
 /** Questions before something is done: native dialogs, so that the keyboard and screen readers know them. */
-import { html, useEffect, useRef, useState } from "../preact.js";
+import { html, useEffect, useRef, useState } from "../core/preact.js";
 import { Failure } from "./failure.js";
 
 let open = (_question) => {};

@@ -1,5 +1,5 @@
 /** What goes on by itself: times that pass without anything being told. */
-import { useEffect, useRef } from "../preact.js";
+import { useEffect, useRef } from "../core/preact.js";
 
 /**
  * Call `act` again and again while the page is shown and looked at; at once when it is looked at again.

@@ -1,5 +1,5 @@
 /** Errors: what happened, and what to do. */
-import { html } from "../preact.js";
+import { html } from "../core/preact.js";
 
 /** @param {{error: (Error & {code?: string, retryAfter?: number | null}) | null, retry?: () => void, title?: string}} props */
 export function Failure({ error, retry, title = "This could not be done" }) {
@@ -15,7 +15,7 @@ export function Failure({ error, retry, title = "This could not be done" }) {
 /**
  * What a resource shows: its data; the error beside the last data; or that it is loading.
  *
- * @param {{resource: ReturnType<typeof import("../resource.js").useResource>, children: (data: any) => unknown}} props
+ * @param {{resource: ReturnType<typeof import("../core/resource.js").useResource>, children: (data: any) => unknown}} props
  */
 export function Loaded({ resource, children }) {
   const { data, error, reload } = resource;

@@ -1,5 +1,5 @@
 /** Fields of forms: a label, a control, and a hint that screen readers give as its description. */
-import { html } from "../preact.js";
+import { html } from "../core/preact.js";
 
 /**
  * @typedef {object} FieldProps

@@ -1,5 +1,5 @@
 /** Values as JSON. */
-import { html } from "../preact.js";
+import { html } from "../core/preact.js";
 
 /** @param {{value: unknown, label: string}} props */
 export function Json({ value, label }) {

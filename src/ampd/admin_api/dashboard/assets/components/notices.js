@@ -1,5 +1,5 @@
 /** Short messages about what was done, read out by screen readers. */
-import { html, useEffect, useState } from "../preact.js";
+import { html, useEffect, useState } from "../core/preact.js";
 
 const SHOWN_MILLISECONDS = 8000;
 let add = (_one) => {};

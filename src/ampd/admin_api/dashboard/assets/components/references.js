@@ -1,6 +1,6 @@
 /** Names that lead somewhere: jobs, datasets, workers. */
-import { html } from "../preact.js";
-import { to } from "../router.js";
+import { html } from "../core/preact.js";
+import { to } from "../core/router.js";
 import { State } from "./state.js";
 
 /** A job by its number and state. @param {{job: {id: number, status: string}}} props */

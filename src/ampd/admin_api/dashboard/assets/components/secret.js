@@ -1,5 +1,5 @@
 /** Secrets that the API tells once. Outside of the page, so that nothing that happens to it takes the secret away. */
-import { html, render, useEffect, useRef, useState } from "../preact.js";
+import { html, render, useEffect, useRef, useState } from "../core/preact.js";
 
 /**
  * Show a secret until the viewer says that it is kept.

@@ -1,5 +1,5 @@
 /** States by sign and word, and a colour beside them: never by colour alone. */
-import { html } from "../preact.js";
+import { html } from "../core/preact.js";
 
 const SIGNS = {
   SCHEDULED: ["◷", "calm"],

@@ -1,5 +1,5 @@
 /** Tables that scroll in their own box, and say what they are when they are empty. */
-import { html } from "../preact.js";
+import { html } from "../core/preact.js";
 
 /**
  * @template Row

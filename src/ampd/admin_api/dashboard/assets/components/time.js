@@ -1,6 +1,6 @@
 /** Moments: in the viewer's zone, in UTC on hover. */
-import { duration, localTime, utcTime } from "../format.js";
-import { html, useEffect, useState } from "../preact.js";
+import { duration, localTime, utcTime } from "../core/format.js";
+import { html, useEffect, useState } from "../core/preact.js";
 
 /** @param {{at: string | number | null | undefined}} props RFC 3339, or milliseconds since the epoch */
 export function Time({ at }) {
