@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ampd.admin_api.job_models import BulkBody, JobBody, JobHistoryBody, JobStatsBody
+from ampd.admin_api.bodies.job_models import BulkBody, JobBody, JobHistoryBody, JobStatsBody
 from ampd.client import (
     Ampd,
     ApiError,

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from ampd.access import NewToken, Role
 from ampd.admin_api import shapes
+from ampd.admin_api.bodies.job_requests import JobListQuery, ReasonRequest
+from ampd.admin_api.bodies.requests import DeployRequest, checked_selector
 from ampd.admin_api.filters import job_filter
-from ampd.admin_api.job_requests import JobListQuery, ReasonRequest
-from ampd.admin_api.requests import DeployRequest, checked_selector
 from ampd.datasets import DatasetName, Reference
 from ampd.datasets.names import parse_hash, parse_provider_name, parse_version
 from ampd.errors import AmpError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampd.admin_api.pace import SignInPace
+from ampd.admin_api.gate.pace import SignInPace
 from ampd.errors import AmpError, ErrorCode
 
 

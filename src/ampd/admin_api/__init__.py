@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ampd.admin_api.app import Gate, create_app, specification
 from ampd.admin_api.cluster_figures import ClusterFigures, FigureSources
-from ampd.admin_api.connections import ConnectionLimits
-from ampd.admin_api.event_streams import EventStreams
-from ampd.admin_api.live import ChangeSources, LiveStreams
+from ampd.admin_api.gate.connections import ConnectionLimits
 from ampd.admin_api.server import Listening, Tls, is_loopback, serve_admin_api
 from ampd.admin_api.services import Services
+from ampd.admin_api.streams.event_streams import EventStreams
+from ampd.admin_api.streams.live import ChangeSources, LiveStreams
 
 __all__ = [
     "ChangeSources",

@@ -9,17 +9,16 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
-from ampd.admin_api.authentication import Authentication
+from ampd.admin_api.bodies.models import ErrorBody
 from ampd.admin_api.dashboard import dashboard_router
-from ampd.admin_api.entrance import CSRF_HEADER, SAFE_METHODS, Entrance
 from ampd.admin_api.errors import error_responses, install_error_handlers
-from ampd.admin_api.exact import make_bounds_exact
-from ampd.admin_api.links import add_links
-from ampd.admin_api.methods import Methods
-from ampd.admin_api.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
-from ampd.admin_api.models import ErrorBody
-from ampd.admin_api.pace import RequestPace, SignInPace
-from ampd.admin_api.request_meter import RequestMeter
+from ampd.admin_api.gate.authentication import Authentication
+from ampd.admin_api.gate.entrance import CSRF_HEADER, SAFE_METHODS, Entrance
+from ampd.admin_api.gate.methods import Methods
+from ampd.admin_api.gate.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
+from ampd.admin_api.gate.pace import RequestPace, SignInPace
+from ampd.admin_api.gate.request_meter import RequestMeter
+from ampd.admin_api.gate.session_cookie import SESSION_COOKIE
 from ampd.admin_api.routes import (
     datasets,
     events,
@@ -45,7 +44,8 @@ from ampd.admin_api.routes import (
 )
 from ampd.admin_api.rules import Rule, api_routes, rule_of
 from ampd.admin_api.services import Services
-from ampd.admin_api.session_cookie import SESSION_COOKIE
+from ampd.admin_api.specification.exact import make_bounds_exact
+from ampd.admin_api.specification.links import add_links
 from ampd.errors import ErrorCode
 
 DEFAULT_REQUESTS_PER_MINUTE = 6000

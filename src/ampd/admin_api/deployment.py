@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
+from ampd.admin_api.bodies.requests import DeployRequest, RetryRequest, VerifyRequest
+from ampd.admin_api.bodies.strict import MAX_INT64
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.requests import DeployRequest, RetryRequest, VerifyRequest
 from ampd.admin_api.services import Services
-from ampd.admin_api.strict import MAX_INT64
 from ampd.chain.sampling import VerifyMode
 from ampd.datasets import EvmRpcManifest, ProviderStore, Reference, ResolvedDataset
 from ampd.datasets.names import LATEST

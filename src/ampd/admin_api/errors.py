@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ampd.admin_api.models import ErrorBody
+from ampd.admin_api.bodies.models import ErrorBody
 from ampd.errors import AmpError, ErrorCode
 
 log = structlog.get_logger(__name__)

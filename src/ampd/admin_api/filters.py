@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
+from ampd.admin_api.bodies.job_requests import JobCriteriaQuery, JobListQuery, JobSelection, JobStatsQuery
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.job_requests import JobCriteriaQuery, JobListQuery, JobSelection, JobStatsQuery
 from ampd.datasets import DatasetName
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import JobFilter, Operation, means_due_ones, parse_states

@@ -8,6 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ampd.admin_api.bodies.job_creation_requests import (
+    CompactionJobInput,
+    CreateJobRequest,
+    ExtractionJobInput,
+    VerificationJobInput,
+)
+from ampd.admin_api.bodies.strict import Strict
 from ampd.admin_api.deployment import (
     COMPACTION_KIND,
     DATASET_KINDS,
@@ -21,14 +28,7 @@ from ampd.admin_api.deployment import (
     verification_deployment,
 )
 from ampd.admin_api.errors import RequestRefusedError
-from ampd.admin_api.job_creation_requests import (
-    CompactionJobInput,
-    CreateJobRequest,
-    ExtractionJobInput,
-    VerificationJobInput,
-)
 from ampd.admin_api.services import Services
-from ampd.admin_api.strict import Strict
 from ampd.datasets import Reference, ResolvedDataset
 from ampd.datasets.names import LATEST
 from ampd.datasets.validation import explain

@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from ampd.admin_api.connections import ConnectionLimits, protocol_with
+from ampd.admin_api.gate.connections import ConnectionLimits, protocol_with
 from ampd.errors import AmpError, ErrorCode
 
 GRACEFUL_SHUTDOWN_SECONDS = 5

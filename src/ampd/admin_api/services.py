@@ -10,9 +10,9 @@ from fastapi import Depends, Request
 
 from ampd.access import Access, AccessStore
 from ampd.admin_api.cluster_figures import ClusterFigures
-from ampd.admin_api.event_streams import EventStreams
-from ampd.admin_api.live import LiveStreams
 from ampd.admin_api.rules import access_under_rule
+from ampd.admin_api.streams.event_streams import EventStreams
+from ampd.admin_api.streams.live import LiveStreams
 from ampd.data_store import LakeOverview, LakeStores, TableStore
 from ampd.datasets import DatasetStore, ProviderStore
 from ampd.handlers import InputKind

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 
 from ampd.admin_api import ConnectionLimits, Listening, Tls, serve_admin_api
 from ampd.admin_api.errors import install_error_handlers
-from ampd.admin_api.middleware import RequestGuard
+from ampd.admin_api.gate.middleware import RequestGuard
 from ampd.errors import AmpError, ErrorCode
 from support.tls import certificate_in
 

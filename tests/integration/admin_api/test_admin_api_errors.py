@@ -9,7 +9,7 @@ from admin_api_cluster import SECRET_URL, Cluster, error, services_over
 
 from ampd.access import NewToken, Role
 from ampd.admin_api import create_app
-from ampd.admin_api.middleware import MAX_BODY_BYTES
+from ampd.admin_api.gate.middleware import MAX_BODY_BYTES
 from ampd.jobs import JobStore
 from ampd.metadata_db import MetadataDb
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from admin_api_cluster import services_over
 
-import ampd.admin_api.event_streams as event_streams
+import ampd.admin_api.streams.event_streams as event_streams
 from ampd.access import AccessStore, NewToken, Role
 from ampd.admin_api import EventStreams, create_app, serve_admin_api
 from ampd.client import Ampd, ApiError, AsyncAmpd, WorkerEvent

@@ -21,7 +21,7 @@ from ampd.admin_api import (
     token_models,
     webhook_models,
 )
-from ampd.admin_api.openapi import specification_text
+from ampd.admin_api.specification.openapi import specification_text
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
@@ -100,7 +100,7 @@ OPERATIONS = {
 
 def test_the_reference_in_the_documentation_is_the_specification_of_this_code() -> None:
     assert REFERENCE.read_text(encoding="utf-8") == specification_text(), (
-        "write it again: python -m ampd.admin_api.openapi > docs/reference/openapi.json"
+        "write it again: python -m ampd.admin_api.specification.openapi > docs/reference/openapi.json"
     )
 
 

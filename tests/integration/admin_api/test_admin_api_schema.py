@@ -12,7 +12,7 @@ from admin_api_cluster import Cluster, error
 from structlog.testing import capture_logs
 
 from ampd.access import NewToken, Role
-from ampd.admin_api.schema_models import SchemaRequest, SchemasBody
+from ampd.admin_api.bodies.schema_models import SchemaRequest, SchemasBody
 from ampd.client import Ampd, ApiError, AsyncAmpd, Column
 from support.ampctl import run
 

@@ -15,7 +15,7 @@ from admin_api_cluster import Cluster, error, services_over
 
 from ampd.access import NewToken, Role
 from ampd.admin_api import Gate, create_app
-from ampd.admin_api.pace import RequestPace
+from ampd.admin_api.gate.pace import RequestPace
 from ampd.cli.ampd import run as ampd
 from ampd.errors import AmpError, ErrorCode
 from ampd.metadata_db import MetadataDb

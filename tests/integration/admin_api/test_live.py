@@ -17,7 +17,7 @@ from admin_api_cluster import services_over
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ampd.admin_api.live as live
+import ampd.admin_api.streams.live as live
 from ampd.access import AccessStore, NewToken, Role
 from ampd.admin_api import LiveStreams, create_app, serve_admin_api
 from ampd.daemons.live import live_streams

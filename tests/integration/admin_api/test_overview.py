@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ampd.access import AccessStore, NewToken, Role
 from ampd.admin_api import create_app
-from ampd.admin_api.overview_present import MOST_POINTS, steps_until
+from ampd.admin_api.bodies.overview_present import MOST_POINTS, steps_until
 from ampd.data_store import count_lake_minute, note_lags
 from ampd.jobs import JobTrend, count_job_minute
 from ampd.metadata_db import MetadataDb

@@ -6,15 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
-from ampd.admin_api.deployment import (
-    dependencies_of,
-    extraction_deployment,
-    require_provider,
-    verification_deployment,
-)
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.job_models import DatasetJobListBody
-from ampd.admin_api.models import (
+from ampd.admin_api.bodies.job_models import DatasetJobListBody
+from ampd.admin_api.bodies.models import (
     DatasetListBody,
     DatasetRevisionBody,
     DatasetSummaryBody,
@@ -22,17 +15,24 @@ from ampd.admin_api.models import (
     DeployedBody,
     RegisteredDatasetBody,
 )
-from ampd.admin_api.present import (
+from ampd.admin_api.bodies.present import (
     dataset_job_body,
     dataset_summary_body,
     dataset_versions_body,
     registered_dataset_body,
     revision_body,
 )
-from ampd.admin_api.requests import DeployRequest, RegisterDatasetRequest, VerifyRequest
+from ampd.admin_api.bodies.requests import DeployRequest, RegisterDatasetRequest, VerifyRequest
+from ampd.admin_api.bodies.shapes import NAME, NAMESPACE, REVISION, VERSION
+from ampd.admin_api.deployment import (
+    dependencies_of,
+    extraction_deployment,
+    require_provider,
+    verification_deployment,
+)
+from ampd.admin_api.errors import error_responses
 from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.shapes import NAME, NAMESPACE, REVISION, VERSION
 from ampd.datasets import DatasetName, DatasetSummary, Reference, parse_manifest
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import ACTIVE_STATES

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from ampd.admin_api.bodies.lake_models import FileBody, file_body
+from ampd.admin_api.bodies.strict import MAX_INT64
 from ampd.admin_api.errors import error_responses
-from ampd.admin_api.lake_models import FileBody, file_body
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.strict import MAX_INT64
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/files", tags=["files"])

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from ampd.admin_api.bodies.job_creation_requests import CreateJobRequest
+from ampd.admin_api.bodies.job_models import JobBody
+from ampd.admin_api.bodies.present import job_body
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.job_creation import create_job as create
-from ampd.admin_api.job_creation_requests import CreateJobRequest
-from ampd.admin_api.job_models import JobBody
-from ampd.admin_api.present import job_body
 from ampd.admin_api.rules import OPERATOR
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode

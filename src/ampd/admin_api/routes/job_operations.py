@@ -6,10 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.filters import job_filter, selected_jobs
-from ampd.admin_api.job_models import BulkBody, JobBody, JobHistoryBody, JobStatsBody
-from ampd.admin_api.job_requests import (
+from ampd.admin_api.bodies.job_models import BulkBody, JobBody, JobHistoryBody, JobStatsBody
+from ampd.admin_api.bodies.job_requests import (
     DelayRequest,
     EmptyRequest,
     HistoryQuery,
@@ -19,8 +17,10 @@ from ampd.admin_api.job_requests import (
     SelectionWithDelay,
     SelectionWithReason,
 )
-from ampd.admin_api.present import bulk_body, history_body, job_body, stats_body
-from ampd.admin_api.requests import JobId
+from ampd.admin_api.bodies.present import bulk_body, history_body, job_body, stats_body
+from ampd.admin_api.bodies.requests import JobId
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.filters import job_filter, selected_jobs
 from ampd.admin_api.routes.jobs import check_limit
 from ampd.admin_api.rules import OPERATOR, VIEWER
 from ampd.admin_api.services import Services, ServicesParameter

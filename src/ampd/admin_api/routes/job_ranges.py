@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from ampd.admin_api.bodies.range_models import JobRangesBody, JobRangesQuery, job_ranges_body
+from ampd.admin_api.bodies.requests import JobId
 from ampd.admin_api.errors import error_responses
-from ampd.admin_api.range_models import JobRangesBody, JobRangesQuery, job_ranges_body
-from ampd.admin_api.requests import JobId
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import AmpError, ErrorCode

@@ -6,19 +6,25 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from ampd.admin_api.deployment import EXTRACTION_KIND, VERIFICATION_KIND
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.filters import job_filter
-from ampd.admin_api.job_models import JobBody, JobListBody
-from ampd.admin_api.job_requests import JobDeleteQuery, JobDeleteRequest, JobListQuery
-from ampd.admin_api.models import JobEventBody, JobEventListBody, ProgressBody
-from ampd.admin_api.present import event_body, job_body, own_progress_body, progress_body, verification_progress_body
-from ampd.admin_api.requests import (
+from ampd.admin_api.bodies.job_models import JobBody, JobListBody
+from ampd.admin_api.bodies.job_requests import JobDeleteQuery, JobDeleteRequest, JobListQuery
+from ampd.admin_api.bodies.models import JobEventBody, JobEventListBody, ProgressBody
+from ampd.admin_api.bodies.present import (
+    event_body,
+    job_body,
+    own_progress_body,
+    progress_body,
+    verification_progress_body,
+)
+from ampd.admin_api.bodies.requests import (
     MAX_LIMIT,
     EventId,
     EventListQuery,
     JobId,
 )
+from ampd.admin_api.deployment import EXTRACTION_KIND, VERIFICATION_KIND
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.filters import job_filter
 from ampd.admin_api.rules import OPERATOR, VIEWER
 from ampd.admin_api.services import Services, ServicesParameter
 from ampd.errors import AmpError, ErrorCode

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from ampd.admin_api.authentication import is_still_open
+from ampd.admin_api.bodies.live_models import LiveChangedBody, LiveHelloBody, LiveQuery
+from ampd.admin_api.bodies.models import ErrorBody
 from ampd.admin_api.errors import error_responses
-from ampd.admin_api.event_streams import EventStreamResponse
-from ampd.admin_api.live_models import LiveChangedBody, LiveHelloBody, LiveQuery
-from ampd.admin_api.models import ErrorBody
+from ampd.admin_api.gate.authentication import is_still_open
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.streams.event_streams import EventStreamResponse
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/live", tags=["events"])

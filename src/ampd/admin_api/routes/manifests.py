@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
+from ampd.admin_api.bodies.lake_models import ManifestDatasetsBody, ManifestTagBody, PrunedManifestsBody
+from ampd.admin_api.bodies.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
+from ampd.admin_api.bodies.requests import GenerateManifestRequest, ManifestBody
+from ampd.admin_api.bodies.shapes import MANIFEST_HASH
 from ampd.admin_api.errors import error_responses
-from ampd.admin_api.lake_models import ManifestDatasetsBody, ManifestTagBody, PrunedManifestsBody
-from ampd.admin_api.models import ManifestHashBody, ManifestListBody, ManifestSummaryBody
-from ampd.admin_api.requests import GenerateManifestRequest, ManifestBody
 from ampd.admin_api.rules import VIEWER, WHOLE_ADMIN
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.shapes import MANIFEST_HASH
 from ampd.datasets import generate_manifest, parse_manifest
 from ampd.errors import ErrorCode
 

@@ -6,9 +6,13 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.overview_models import OverviewBody, OverviewHistoryBody, OverviewHistoryQuery, OverviewJobsBody
-from ampd.admin_api.overview_present import (
+from ampd.admin_api.bodies.overview_models import (
+    OverviewBody,
+    OverviewHistoryBody,
+    OverviewHistoryQuery,
+    OverviewJobsBody,
+)
+from ampd.admin_api.bodies.overview_present import (
     failure_body,
     history_body,
     lag_body,
@@ -16,9 +20,10 @@ from ampd.admin_api.overview_present import (
     steps_until,
     throughput_body,
 )
+from ampd.admin_api.bodies.timestamps import both_forms
+from ampd.admin_api.errors import error_responses
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.timestamps import both_forms
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/overview", tags=["overview"])

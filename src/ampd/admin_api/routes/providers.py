@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
+from ampd.admin_api.bodies.models import ProviderBody, ProviderListBody
+from ampd.admin_api.bodies.present import provider_body
+from ampd.admin_api.bodies.requests import RegisterProviderRequest
+from ampd.admin_api.bodies.shapes import PROVIDER_NAME
 from ampd.admin_api.errors import error_responses
-from ampd.admin_api.models import ProviderBody, ProviderListBody
-from ampd.admin_api.present import provider_body
-from ampd.admin_api.requests import RegisterProviderRequest
 from ampd.admin_api.rules import WHOLE_ADMIN, WHOLE_VIEWER
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.shapes import PROVIDER_NAME
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/providers", tags=["providers"])

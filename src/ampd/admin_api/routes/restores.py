@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.lake_models import (
+from ampd.admin_api.bodies.lake_models import (
     RestoredDatasetBody,
     RestoreProgressBody,
     RestoreTableRequest,
     restore_progress_body,
     restored_table_body,
 )
+from ampd.admin_api.errors import error_responses
 from ampd.admin_api.lake_targets import dataset_of, require_table
 from ampd.admin_api.routes.datasets import OF_A_REVISION, Name, Namespace, Revision, reference_of
 from ampd.admin_api.routes.revisions import OF_THE_STORE

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.lake_models import (
+from ampd.admin_api.bodies.lake_models import (
     FileListBody,
     FileListQuery,
     LocationBody,
@@ -23,10 +22,11 @@ from ampd.admin_api.lake_models import (
     file_body,
     revision_body,
 )
+from ampd.admin_api.bodies.strict import MAX_INT64
+from ampd.admin_api.errors import error_responses
 from ampd.admin_api.lake_targets import dataset_of_revision, table_of
 from ampd.admin_api.rules import ADMIN, VIEWER, WHOLE_ADMIN
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.strict import MAX_INT64
 from ampd.data_store import RevisionFilter
 from ampd.datasets import DatasetName
 from ampd.errors import AmpError, ErrorCode

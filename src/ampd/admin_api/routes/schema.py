@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from ampd.admin_api.bodies.schema_models import SchemaRequest, SchemasBody, schemas_body
 from ampd.admin_api.errors import SQL_REFUSALS, RequestRefusedError, error_responses
 from ampd.admin_api.rules import VIEWER
-from ampd.admin_api.schema_models import SchemaRequest, SchemasBody, schemas_body
 from ampd.admin_api.services import Services, ServicesParameter
 from ampd.datasets import Reference
 from ampd.datasets.names import SPECIAL_TAGS

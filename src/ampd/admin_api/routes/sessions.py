@@ -7,12 +7,12 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Request, Response
 
 from ampd.access import SessionEndedError
-from ampd.admin_api.entrance import Caller, Entrance, token_in
+from ampd.admin_api.bodies.session_models import SessionBody, SignInRequest, session_body
 from ampd.admin_api.errors import error_responses
+from ampd.admin_api.gate.entrance import Caller, Entrance, token_in
+from ampd.admin_api.gate.session_cookie import clear_cookie, secret_in, set_cookie
 from ampd.admin_api.rules import PUBLIC
 from ampd.admin_api.services import Services
-from ampd.admin_api.session_cookie import clear_cookie, secret_in, set_cookie
-from ampd.admin_api.session_models import SessionBody, SignInRequest, session_body
 from ampd.errors import AmpError, ErrorCode
 
 router = APIRouter(prefix="/session", tags=["sessions"])

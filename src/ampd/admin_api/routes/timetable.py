@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from ampd.admin_api.bodies.job_models import JobBody
+from ampd.admin_api.bodies.present import job_body
+from ampd.admin_api.bodies.preview_requests import NextQuery, PreviewRequest
+from ampd.admin_api.bodies.requests import JobId
+from ampd.admin_api.bodies.schedule_models import FireTimesBody, fire_times_body
+from ampd.admin_api.bodies.schedule_requests import ScheduleRequest
 from ampd.admin_api.errors import error_responses
-from ampd.admin_api.job_models import JobBody
-from ampd.admin_api.present import job_body
-from ampd.admin_api.preview_requests import NextQuery, PreviewRequest
-from ampd.admin_api.requests import JobId
 from ampd.admin_api.rules import OPERATOR, VIEWER
-from ampd.admin_api.schedule_models import FireTimesBody, fire_times_body
-from ampd.admin_api.schedule_requests import ScheduleRequest
 from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
 from ampd.jobs import Schedule

@@ -6,17 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.rules import WHOLE_ADMIN
-from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.strict import MAX_INT64
-from ampd.admin_api.token_models import (
+from ampd.admin_api.bodies.strict import MAX_INT64
+from ampd.admin_api.bodies.token_models import (
     CreateTokenRequest,
     TokenBody,
     TokenListBody,
     TokenWithSecretBody,
     token_fields,
 )
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.rules import WHOLE_ADMIN
+from ampd.admin_api.services import ServicesParameter
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/tokens", tags=["tokens"])

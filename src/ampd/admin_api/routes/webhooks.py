@@ -6,12 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from ampd.admin_api.errors import error_responses
-from ampd.admin_api.requests import MAX_LIMIT
-from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
-from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.strict import MAX_INT64
-from ampd.admin_api.webhook_models import (
+from ampd.admin_api.bodies.requests import MAX_LIMIT
+from ampd.admin_api.bodies.strict import MAX_INT64
+from ampd.admin_api.bodies.webhook_models import (
     DeliveryBody,
     DeliveryListBody,
     DeliveryListQuery,
@@ -27,6 +24,9 @@ from ampd.admin_api.webhook_models import (
     delivery_body,
     webhook_fields,
 )
+from ampd.admin_api.errors import error_responses
+from ampd.admin_api.rules import ADMIN, OPERATOR, VIEWER
+from ampd.admin_api.services import ServicesParameter
 from ampd.errors import AmpError, ErrorCode
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])

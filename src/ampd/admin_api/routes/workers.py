@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from ampd.admin_api.bodies.models import WorkerBody, WorkerListBody
+from ampd.admin_api.bodies.present import worker_body
+from ampd.admin_api.bodies.requests import NodeId
+from ampd.admin_api.bodies.worker_models import WorkerDetailsBody, worker_details_body
 from ampd.admin_api.errors import RequestRefusedError, error_responses
-from ampd.admin_api.models import WorkerBody, WorkerListBody
-from ampd.admin_api.present import worker_body
-from ampd.admin_api.requests import NodeId
 from ampd.admin_api.rules import VIEWER, WHOLE_OPERATOR
 from ampd.admin_api.services import ServicesParameter
-from ampd.admin_api.worker_models import WorkerDetailsBody, worker_details_body
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import validate_node_id
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ampd.admin_api.errors import INTERNAL_STATUS, STATUS_OF, error_response
-from ampd.admin_api.origins import is_own_origin
+from ampd.admin_api.gate.origins import is_own_origin
 from ampd.errors import AmpError, ErrorCode
 
 log = structlog.get_logger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.models import INSTANT, Timestamp, example
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.models import INSTANT, Timestamp, example
+from ampd.admin_api.bodies.strict import Strict
 
 
 class LiveQuery(Strict):

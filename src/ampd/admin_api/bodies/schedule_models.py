@@ -7,9 +7,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.job_models import INSTANT_MS, Milliseconds
-from ampd.admin_api.models import INSTANT, Timestamp, example
-from ampd.admin_api.timestamps import milliseconds, rfc3339
+from ampd.admin_api.bodies.job_models import INSTANT_MS, Milliseconds
+from ampd.admin_api.bodies.models import INSTANT, Timestamp, example
+from ampd.admin_api.bodies.timestamps import milliseconds, rfc3339
 from ampd.jobs import Schedule, load_zone, zone_data_version
 
 _LOCAL = "2026-03-04T05:00:00-05:00"

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.shapes import DATASET, shaped
-from ampd.admin_api.strict import MAX_INT64, Strict
-from ampd.admin_api.timestamps import both_forms
+from ampd.admin_api.bodies.shapes import DATASET, shaped
+from ampd.admin_api.bodies.strict import MAX_INT64, Strict
+from ampd.admin_api.bodies.timestamps import both_forms
 from ampd.datasets import DatasetName
 from ampd.errors import AmpError, ErrorCode
 from ampd.worker_events import EVENT_VERSION, START, EventFilter, EventType, WorkerEvent

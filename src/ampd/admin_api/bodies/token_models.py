@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from ampd.access import NewToken, Role, Token, TokenStatus
 from ampd.access.models import MAX_NAMESPACES, MAX_SECONDS, NAME_PATTERN
-from ampd.admin_api.shapes import NAMESPACE, shaped
-from ampd.admin_api.strict import Strict
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.bodies.shapes import NAMESPACE, shaped
+from ampd.admin_api.bodies.strict import Strict
+from ampd.admin_api.bodies.timestamps import rfc3339
 
 _NAME: Final = {"pattern": f"^{NAME_PATTERN}$"}
 _SOME: Final = {"minItems": 1, "maxItems": MAX_NAMESPACES}

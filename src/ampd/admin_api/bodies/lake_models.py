@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from ampd.admin_api.shapes import DATASET, REFERENCE, shaped
-from ampd.admin_api.strict import MAX_INT64, Strict
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.bodies.shapes import DATASET, REFERENCE, shaped
+from ampd.admin_api.bodies.strict import MAX_INT64, Strict
+from ampd.admin_api.bodies.timestamps import rfc3339
 from ampd.data_store import RegisteredFile, RestoredTable, RestoreProgress, RevisionInfo
 from ampd.data_store.revisions import LONGEST_PATH, REVISION_PATH_PATTERN
 

@@ -17,9 +17,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from ampd.admin_api.requests import DEFAULT_LIMIT, MAX_DELAY_SECONDS, MAX_LIMIT
-from ampd.admin_api.shapes import DATASET, LABEL, REASON, STATUSES, shaped, within
-from ampd.admin_api.strict import MAX_INT64, Strict
+from ampd.admin_api.bodies.requests import DEFAULT_LIMIT, MAX_DELAY_SECONDS, MAX_LIMIT
+from ampd.admin_api.bodies.shapes import DATASET, LABEL, REASON, STATUSES, shaped, within
+from ampd.admin_api.bodies.strict import MAX_INT64, Strict
 
 # The last millisecond of the year 9999.
 MAX_MILLISECONDS: Final = 253_402_300_799_999

@@ -7,9 +7,9 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.models import LATER, WORKER_EXAMPLE, JsonObject, Timestamp, WorkerBody, example
-from ampd.admin_api.present import worker_body
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.bodies.models import LATER, WORKER_EXAMPLE, JsonObject, Timestamp, WorkerBody, example
+from ampd.admin_api.bodies.present import worker_body
+from ampd.admin_api.bodies.timestamps import rfc3339
 from ampd.data_store import RangeInHand
 from ampd.jobs import Worker
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from ampd.admin_api.deployment import DATASET_KINDS
-from ampd.admin_api.overview_models import (
+from ampd.admin_api.bodies.overview_models import (
     DatasetLagBody,
     FailureBody,
     OverviewHistoryBody,
     OverviewWorkerBody,
     ThroughputBody,
 )
-from ampd.admin_api.timestamps import both_forms
+from ampd.admin_api.bodies.timestamps import both_forms
+from ampd.admin_api.deployment import DATASET_KINDS
 from ampd.data_store import DatasetLag, LakeTrend, Throughput
 from ampd.jobs import Failure, JobTrend, Worker
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ampd.admin_api.strict import MAX_INT64
+from ampd.admin_api.bodies.strict import MAX_INT64
 
 _BOUNDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 # What pydantic calls them.

@@ -18,12 +18,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from ampd.admin_api.job_requests import Moment
-from ampd.admin_api.models import JsonObject, Timestamp
-from ampd.admin_api.requests import MAX_LIMIT
-from ampd.admin_api.shapes import within
-from ampd.admin_api.strict import MAX_INT64, Strict
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.bodies.job_requests import Moment
+from ampd.admin_api.bodies.models import JsonObject, Timestamp
+from ampd.admin_api.bodies.requests import MAX_LIMIT
+from ampd.admin_api.bodies.shapes import within
+from ampd.admin_api.bodies.strict import MAX_INT64, Strict
+from ampd.admin_api.bodies.timestamps import rfc3339
 from ampd.webhooks import (
     DEFAULT_OVERLAP_SECONDS,
     EVENTS,

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.models import example
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.models import example
+from ampd.admin_api.bodies.strict import Strict
 from ampd.data_store import BlockState, JobRanges, StateRange
 
 DEFAULT_RANGES: Final = 500

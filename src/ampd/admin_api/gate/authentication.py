@@ -13,11 +13,11 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ampd.access import Access, SessionEndedError
-from ampd.admin_api.entrance import SAFE_METHODS, Caller, Entrance
 from ampd.admin_api.errors import response_of
+from ampd.admin_api.gate.entrance import SAFE_METHODS, Caller, Entrance
+from ampd.admin_api.gate.session_cookie import clear_cookie
 from ampd.admin_api.rules import access_under_rule
 from ampd.admin_api.services import Services
-from ampd.admin_api.session_cookie import clear_cookie
 from ampd.errors import AmpError, ErrorCode
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ampd.admin_api.event_models import event_json
+from ampd.admin_api.bodies.event_models import event_json
 from ampd.errors import AmpError, ErrorCode
 from ampd.tasks import wait_until
 from ampd.worker_events import EventFilter, LogState, WorkerEvent, WorkerEventLog

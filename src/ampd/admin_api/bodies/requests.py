@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.shapes import (
+from ampd.admin_api.bodies.schedule_requests import ScheduleRequest
+from ampd.admin_api.bodies.shapes import (
     END_BLOCK,
     MANIFEST_HASH,
     NAME,
@@ -36,7 +36,7 @@ from ampd.admin_api.shapes import (
     shaped,
     within,
 )
-from ampd.admin_api.strict import MAX_INT64, Strict, refuse_strange_values
+from ampd.admin_api.bodies.strict import MAX_INT64, Strict, refuse_strange_values
 from ampd.chain.sampling import DEFAULT_MODE, VerifyMode
 from ampd.datasets import SUPPORTED_KINDS, generate_manifest
 from ampd.errors import AmpError

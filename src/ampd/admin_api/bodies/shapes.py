@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import Field, WithJsonSchema
 
-from ampd.admin_api.strict import MAX_INT64
+from ampd.admin_api.bodies.strict import MAX_INT64
 from ampd.datasets.names import (
     DEV,
     HASH_PATTERN,

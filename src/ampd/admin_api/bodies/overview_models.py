@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.models import HASH, INSTANT, Timestamp, example
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.models import HASH, INSTANT, Timestamp, example
+from ampd.admin_api.bodies.strict import Strict
 
 DEFAULT_MINUTES: Final = 60
 MOST_MINUTES: Final = 10_080

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 
-from ampd.admin_api.models import example
-from ampd.admin_api.shapes import PINNED_REFERENCE, shaped
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.models import example
+from ampd.admin_api.bodies.shapes import PINNED_REFERENCE, shaped
+from ampd.admin_api.bodies.strict import Strict
 from ampd.datasets.arrow_types import normal_type
 from ampd.queries import Function
 from ampd.queries.question import ALIAS_PATTERN, MAX_NAME_LENGTH, TABLE_PATTERN

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from ampd.admin_api.deployment import DATASET_KINDS, VERSION_LABEL
-from ampd.admin_api.job_models import (
+from ampd.admin_api.bodies.job_models import (
     AttemptBody,
     BulkBody,
     DatasetJobBody,
@@ -17,7 +16,7 @@ from ampd.admin_api.job_models import (
     JobHistoryBody,
     JobStatsBody,
 )
-from ampd.admin_api.models import (
+from ampd.admin_api.bodies.models import (
     DatasetRevisionBody,
     DatasetSummaryBody,
     DatasetVersionBody,
@@ -32,7 +31,8 @@ from ampd.admin_api.models import (
     WorkerBody,
     WorkerInfoBody,
 )
-from ampd.admin_api.timestamps import both_forms, milliseconds, rfc3339
+from ampd.admin_api.bodies.timestamps import both_forms, milliseconds, rfc3339
+from ampd.admin_api.deployment import DATASET_KINDS, VERSION_LABEL
 from ampd.data_store import ProgressSummary, TableProgress
 from ampd.datasets import (
     DatasetSummary,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
-from ampd.admin_api.models import HASH, INSTANT, LATER, JsonObject, Timestamp, example
+from ampd.admin_api.bodies.models import HASH, INSTANT, LATER, JsonObject, Timestamp, example
 from ampd.jobs import JobState
 
 INSTANT_MS: Final = 1_772_618_400_000

@@ -7,9 +7,9 @@ from typing import Final
 
 from pydantic import ConfigDict, Field, StrictInt
 
-from ampd.admin_api.job_requests import Instant
-from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.job_requests import Instant
+from ampd.admin_api.bodies.schedule_requests import ScheduleRequest
+from ampd.admin_api.bodies.strict import Strict
 
 MAX_TIMES: Final = 100
 DEFAULT_TIMES: Final = 10

@@ -9,10 +9,10 @@ import structlog
 from starlette.datastructures import Headers
 
 from ampd.access import Access, AccessStore, Role, Session, is_csrf_token
-from ampd.admin_api.origins import is_same_origin
-from ampd.admin_api.pace import RequestPace, SignInPace
+from ampd.admin_api.gate.origins import is_same_origin
+from ampd.admin_api.gate.pace import RequestPace, SignInPace
+from ampd.admin_api.gate.session_cookie import secret_in
 from ampd.admin_api.services import ACTOR
-from ampd.admin_api.session_cookie import secret_in
 from ampd.errors import AmpError, ErrorCode
 
 log = structlog.get_logger(__name__)

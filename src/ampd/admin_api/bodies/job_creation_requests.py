@@ -19,7 +19,7 @@ from pydantic import (
     StrictStr,
 )
 
-from ampd.admin_api.requests import (
+from ampd.admin_api.bodies.requests import (
     MAX_INT32,
     MAX_WRITERS,
     Dependencies,
@@ -28,9 +28,9 @@ from ampd.admin_api.requests import (
     Selector,
     VerifyRequest,
 )
-from ampd.admin_api.schedule_requests import ScheduleRequest
-from ampd.admin_api.shapes import shaped, within
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.schedule_requests import ScheduleRequest
+from ampd.admin_api.bodies.shapes import shaped, within
+from ampd.admin_api.bodies.strict import Strict
 from ampd.jobs import Schedule, parse_schedule
 from ampd.jobs.schedule_request import refused
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
-from ampd.admin_api.shapes import within
-from ampd.admin_api.strict import Strict
+from ampd.admin_api.bodies.shapes import within
+from ampd.admin_api.bodies.strict import Strict
 from ampd.jobs import CatchUp, Overlap, Schedule, parse_schedule
 from ampd.jobs.schedule_request import LONGEST_MS, MOST_RUNS, SHORTEST_INTERVAL_MS
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, StringConstraints
 
 from ampd.access import Role
-from ampd.admin_api.entrance import Caller
-from ampd.admin_api.strict import Strict
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.bodies.strict import Strict
+from ampd.admin_api.bodies.timestamps import rfc3339
+from ampd.admin_api.gate.entrance import Caller
 
 
 class SignInRequest(Strict):

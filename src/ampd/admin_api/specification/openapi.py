@@ -1,4 +1,4 @@
-"""``python -m ampd.admin_api.openapi`` prints the specification that docs/reference/openapi.json holds."""
+"""Prints the specification that docs/reference/openapi.json holds: ``python -m`` with the name of this module."""
 
 from __future__ import annotations
 

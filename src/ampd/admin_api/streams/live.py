@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import structlog
 
-from ampd.admin_api.event_streams import DEFAULT_STREAMS, HEARTBEAT_SECONDS, EventStreamResponse, StillOpen
-from ampd.admin_api.timestamps import rfc3339
+from ampd.admin_api.bodies.timestamps import rfc3339
+from ampd.admin_api.streams.event_streams import DEFAULT_STREAMS, HEARTBEAT_SECONDS, EventStreamResponse, StillOpen
 from ampd.data_store import TableChanges
 from ampd.errors import AmpError, ErrorCode
 from ampd.jobs import ChangedJobs, JobChanges

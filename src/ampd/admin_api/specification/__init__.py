@@ -1,0 +1,1 @@
+"""What FastAPI does not say of the API by itself."""
