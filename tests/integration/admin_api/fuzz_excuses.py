@@ -104,6 +104,7 @@ EXCUSES: list[Excuse] = [
         "a filter or all", _BODIES, "^nothing is given by which to choose jobs", "(cancel|pause|resume|retry|delete).*"
     ),
     Refusal("two names of one filter", _BODIES, _TWICE),
+    Refusal("one block must not lie behind another", _QUERIES, "^start_block", "get_job_ranges"),
     Refusal("two names of one filter", _QUERIES, _TWICE),
     Refusal("what nothing can have", _QUERIES, _BOTH),
     Refusal("some fields are not for every kind", _BODIES, "not for jobs of kind", "create_job"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from pydantic import BaseModel, Field
 
 from ampd.admin_api.bodies.models import INSTANT, Timestamp, example
@@ -32,3 +34,19 @@ class LiveChangedBody(BaseModel):
     workers: bool = Field(description="workers have come or gone, are drained, or have other jobs")
     tables: bool = Field(description="blocks came to count, or ranges were taken")
     webhooks: bool = Field(description="webhooks, or their deliveries")
+
+
+# One event of the stream, as JSON Schema tells it of server-sent events: the data is a text that holds JSON.
+LIVE_EVENT: Final[dict[str, Any]] = {
+    "title": "LiveEvent",
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["hello", "changed"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"anyOf": [LiveHelloBody.model_json_schema(), LiveChangedBody.model_json_schema()]},
+        },
+    },
+}

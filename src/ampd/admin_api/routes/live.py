@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from ampd.admin_api.bodies.live_models import LiveChangedBody, LiveHelloBody, LiveQuery
+from ampd.admin_api.bodies.live_models import LIVE_EVENT, LiveQuery
 from ampd.admin_api.bodies.models import ErrorBody
 from ampd.admin_api.errors import error_responses
 from ampd.admin_api.gate.authentication import is_still_open
@@ -24,7 +24,7 @@ _ERROR_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas
 # Errors are JSON here too, whatever the media type of the stream.
 _TOLD: dict[int | str, dict[str, Any]] = {
     200: {
-        "model": LiveHelloBody | LiveChangedBody,
+        "content": {"text/event-stream": {"schema": LIVE_EVENT}},
         "description": "Server-sent events: `hello`, then `changed`; the data of each is this JSON",
     },
     **{status: {"description": answer["description"], "content": _ERROR_CONTENT} for status, answer in _ERRORS.items()},
