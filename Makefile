@@ -108,7 +108,7 @@ bench-firehose: $(STAMPS)/dev ## Firehose blocks decoded, and extracted end to e
 
 .PHONY: docs
 docs: $(STAMPS)/dev ## Write again the pages of docs/ that follow from the code
-	$(BIN)/python -m ampd.admin_api.specification.openapi > docs/reference/openapi.json
+	$(BIN)/python -m ampd.admin_api.openapi.document > docs/reference/openapi.json
 	$(BIN)/python docs/generate.py
 
 .PHONY: lock

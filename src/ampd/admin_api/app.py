@@ -19,6 +19,8 @@ from ampd.admin_api.gate.middleware import DEFAULT_REQUEST_SECONDS, RequestGuard
 from ampd.admin_api.gate.pace import RequestPace, SignInPace
 from ampd.admin_api.gate.request_meter import RequestMeter
 from ampd.admin_api.gate.session_cookie import SESSION_COOKIE
+from ampd.admin_api.openapi.exact import make_bounds_exact
+from ampd.admin_api.openapi.links import add_links
 from ampd.admin_api.routes import (
     datasets,
     events,
@@ -44,8 +46,6 @@ from ampd.admin_api.routes import (
 )
 from ampd.admin_api.rules import Rule, api_routes, rule_of
 from ampd.admin_api.services import Services
-from ampd.admin_api.specification.exact import make_bounds_exact
-from ampd.admin_api.specification.links import add_links
 from ampd.errors import ErrorCode
 
 DEFAULT_REQUESTS_PER_MINUTE = 6000

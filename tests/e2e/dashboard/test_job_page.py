@@ -184,7 +184,7 @@ def test_a_job_gets_another_timetable_that_is_shown_before(page: Page, api: http
     dialog.get_by_label("Cron (minute").fill("")
     dialog.get_by_label("Time zone of cron").fill("")
     dialog.get_by_label("Every").fill("36")
-    dialog.get_by_label("Unit").select_option("h")
+    dialog.get_by_label("Unit").select_option("hours")
     dialog.get_by_label("At most").fill("3")
     dialog.get_by_role("button", name="Show what it would do").click()
     expect(dialog.get_by_role("listitem")).to_have_count(3)

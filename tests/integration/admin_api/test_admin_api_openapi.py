@@ -7,7 +7,8 @@ from typing import Any
 from admin_api_cluster import Cluster
 
 from ampd import __version__
-from ampd.admin_api import (
+from ampd.admin_api import specification
+from ampd.admin_api.bodies import (
     job_models,
     lake_models,
     live_models,
@@ -17,11 +18,10 @@ from ampd.admin_api import (
     schedule_models,
     schema_models,
     session_models,
-    specification,
     token_models,
     webhook_models,
 )
-from ampd.admin_api.specification.openapi import specification_text
+from ampd.admin_api.openapi.document import specification_text
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
 OPERATIONS = {
@@ -100,7 +100,7 @@ OPERATIONS = {
 
 def test_the_reference_in_the_documentation_is_the_specification_of_this_code() -> None:
     assert REFERENCE.read_text(encoding="utf-8") == specification_text(), (
-        "write it again: python -m ampd.admin_api.specification.openapi > docs/reference/openapi.json"
+        "write it again: python -m ampd.admin_api.openapi.document > docs/reference/openapi.json"
     )
 
 
