@@ -89,6 +89,10 @@ bench-api: $(STAMPS)/dev ## 100 clients that watch 100,000 jobs and 100,000 file
 bench-dashboard: $(STAMPS)/dev ## What pages of the dashboard wait for with 10,000 jobs and 200 workers; one line of JSON at the end
 	$(BIN)/python benchmarks/dashboard.py $(BENCH_ARGS)
 
+.PHONY: bench-dashboard-browser
+bench-dashboard-browser: $(STAMPS)/dev tools ## What a browser loads, waits for and keeps of the dashboard in 10 minutes; one line of JSON at the end
+	$(BIN)/python benchmarks/dashboard_browser.py $(BENCH_ARGS)
+
 .PHONY: bench-events
 bench-events: $(STAMPS)/dev ## Jobs with a dead Kafka broker beside jobs without events; one line of JSON at the end
 	$(BIN)/python benchmarks/events.py $(BENCH_ARGS)

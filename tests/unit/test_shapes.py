@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from ampd.access import NewToken, Role
-from ampd.admin_api import shapes
+from ampd.admin_api.bodies import shapes
 from ampd.admin_api.bodies.job_requests import JobListQuery, ReasonRequest
 from ampd.admin_api.bodies.requests import DeployRequest, checked_selector
 from ampd.admin_api.filters import job_filter
