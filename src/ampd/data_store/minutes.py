@@ -10,10 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ampd.data_store.figures import TableFigures, read_table_figures
-from ampd.jobs.minutes import ALL, EXPIRY_MINUTES, KEPT_DAYS, LATE_SECONDS, MOST_BACK, steps_of_trend
+from ampd.jobs.counted_minutes import ALL, Connection, MinuteStatements, count_minute
+from ampd.jobs.minutes import steps_of_trend
 from ampd.metadata_db import MetadataDb, sql
 
 _MINUTE: Final = timedelta(minutes=1)
+_STATEMENTS: Final = MinuteStatements(
+    "data_store", "lock_lake_minutes", "next_lake_minute", "add_lake_minutes", "expire_lake_minutes"
+)
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,13 @@ async def count_lake_minute(db: MetadataDb) -> bool:
 
     :raises AmpError: METADATA_DB_UNREACHABLE.
     """
-    bounds: dict[str, Any] = {"late_seconds": LATE_SECONDS, "most_back": MOST_BACK}
-    async with db.transaction() as connection:
-        lock = await (await connection.execute(sql("data_store", "lock_lake_minutes"))).fetchone()
-        if lock is None or not lock["taken"]:
-            return False
-        row = await (await connection.execute(sql("data_store", "next_lake_minute"), bounds)).fetchone()
-        if row is None or row["at"] is None:
-            return False
-        minute = {"since": row["at"], "until": row["at"] + _MINUTE, "visible": None}
-        found = await (await connection.execute(sql("data_store", "lake_throughput"), minute)).fetchall()
-        await connection.execute(sql("data_store", "add_lake_minutes"), _rows(row["at"], found))
-        if row["at"].minute % EXPIRY_MINUTES == 0:  # it reads all that is kept
-            await connection.execute(sql("data_store", "expire_lake_minutes"), {"kept_days": KEPT_DAYS})
-    return True
+    return await count_minute(db, _STATEMENTS, _measure)
+
+
+async def _measure(connection: Connection, at: datetime) -> dict[str, Any]:
+    minute = {"since": at, "until": at + _MINUTE, "visible": None}
+    found = await (await connection.execute(sql("data_store", "lake_throughput"), minute)).fetchall()
+    return _rows(at, found)
 
 
 def _rows(at: datetime, found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

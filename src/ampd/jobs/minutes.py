@@ -10,17 +10,13 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from ampd.jobs.counted_minutes import ALL, LATE_SECONDS, Connection, MinuteStatements, count_minute
 from ampd.jobs.states import HELD_STATES
 from ampd.metadata_db import MetadataDb, sql
 
-KEPT_DAYS: Final = 8
-EXPIRY_MINUTES: Final = 30
-# So many minutes that nobody has counted are made up for: controllers were away.
-MOST_BACK: Final = 30
-# Whatever was begun so long ago has been committed, or never will be: see ampd.metadata_db.pool.TRANSACTION_SECONDS.
-LATE_SECONDS: Final = 30.0
-# The row of the whole cluster.
-ALL: Final = "*"
+_STATEMENTS: Final = MinuteStatements(
+    "jobs", "lock_minutes", "next_job_minute", "add_job_minutes", "expire_job_minutes"
+)
 # Durations are counted in steps of an eighth of a doubling: each is told with an error of 4.5 % at most.
 _STEPS_OF_A_DOUBLING: Final = 8
 
@@ -59,21 +55,13 @@ async def count_job_minute(db: MetadataDb) -> bool:
 
     :raises AmpError: METADATA_DB_UNREACHABLE.
     """
-    late: dict[str, Any] = {"late_seconds": LATE_SECONDS}
-    async with db.transaction() as connection:
-        lock = await (await connection.execute(sql("jobs", "lock_minutes"))).fetchone()
-        if lock is None or not lock["taken"]:
-            return False
-        bounds = late | {"most_back": MOST_BACK}
-        row = await (await connection.execute(sql("jobs", "next_job_minute"), bounds)).fetchone()
-        if row is None or row["at"] is None:
-            return False
-        minute = late | {"at": row["at"], "held_states": list(HELD_STATES)}
-        found = await (await connection.execute(sql("jobs", "outcomes_of_minute"), minute)).fetchall()
-        await connection.execute(sql("jobs", "add_job_minutes"), _rows(row["at"], found))
-        if row["at"].minute % EXPIRY_MINUTES == 0:  # it reads all that is kept
-            await connection.execute(sql("jobs", "expire_job_minutes"), {"kept_days": KEPT_DAYS})
-    return True
+    return await count_minute(db, _STATEMENTS, _measure)
+
+
+async def _measure(connection: Connection, at: datetime) -> dict[str, Any]:
+    minute = {"late_seconds": LATE_SECONDS, "at": at, "held_states": list(HELD_STATES)}
+    found = await (await connection.execute(sql("jobs", "outcomes_of_minute"), minute)).fetchall()
+    return _rows(at, found)
 
 
 def _rows(at: datetime, found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -23,6 +24,13 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory, module_database_url: str
     """A solo for the tests of a module, open to everybody; what they make there has names of its own."""
     with running_dashboard(tmp_path_factory.mktemp("solo"), module_database_url) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def api(dashboard: Dashboard) -> Iterator[httpx.Client]:
+    """The Admin API of the solo, to prepare what pages show and to compare it."""
+    with dashboard.api() as client:
+        yield client
 
 
 @pytest.fixture

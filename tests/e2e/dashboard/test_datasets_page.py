@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -19,12 +18,6 @@ _LAST = 17686132
 # What a page must show, and not run.
 _HOSTILE = '<img src=x onerror="document.title=1">'
 _REFUSED = "the server responded with a status of 4"
-
-
-@pytest.fixture
-def api(dashboard: Dashboard) -> Iterator[httpx.Client]:
-    with dashboard.api() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,6 @@ LATER = "2090-03-04T10:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def api(dashboard: Dashboard) -> Iterator[httpx.Client]:
-    with dashboard.api() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 def called() -> Iterator[Actions]:
     with actions() as running:
         yield running

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 
 from ampd.admin_api.bodies.event_models import EventStreamParameters, WorkerEventBody
-from ampd.admin_api.bodies.models import ErrorBody
-from ampd.admin_api.errors import error_responses
 from ampd.admin_api.gate.authentication import is_still_open
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.streams.answers import stream_answers
 from ampd.admin_api.streams.event_streams import EventStreamResponse
 from ampd.errors import ErrorCode
 
@@ -19,7 +18,8 @@ router = APIRouter(prefix="/events", tags=["events"])
 
 LastEventId = Annotated[str | None, Header(max_length=64, description="where a reader that comes back goes on")]
 
-_ERRORS = error_responses(
+_TOLD = stream_answers(
+    {"model": WorkerEventBody, "description": "Server-sent events; the data of each is this JSON"},
     ErrorCode.INVALID_QUERY_PARAMETERS,
     ErrorCode.EVENT_NOT_FOUND,
     ErrorCode.EVENTS_DISABLED,
@@ -27,12 +27,6 @@ _ERRORS = error_responses(
     ErrorCode.TOO_MANY_STREAMS,
     ErrorCode.METADATA_DB_UNREACHABLE,
 )
-_ERROR_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
-# Errors are JSON here too, whatever the media type of the stream.
-_TOLD: dict[int | str, dict[str, Any]] = {
-    200: {"model": WorkerEventBody, "description": "Server-sent events; the data of each is this JSON"},
-    **{status: {"description": answer["description"], "content": _ERROR_CONTENT} for status, answer in _ERRORS.items()},
-}
 
 
 @router.get(

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from ampd.admin_api.bodies.live_models import LIVE_EVENT, LiveQuery
-from ampd.admin_api.bodies.models import ErrorBody
-from ampd.admin_api.errors import error_responses
 from ampd.admin_api.gate.authentication import is_still_open
 from ampd.admin_api.rules import VIEWER
 from ampd.admin_api.services import ServicesParameter
+from ampd.admin_api.streams.answers import stream_answers
 from ampd.admin_api.streams.event_streams import EventStreamResponse
 from ampd.errors import ErrorCode
 
 router = APIRouter(prefix="/live", tags=["events"])
 
-_ERRORS = error_responses(
-    ErrorCode.INVALID_QUERY_PARAMETERS, ErrorCode.TOO_MANY_STREAMS, ErrorCode.METADATA_DB_UNREACHABLE
-)
-_ERROR_CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
-# Errors are JSON here too, whatever the media type of the stream.
-_TOLD: dict[int | str, dict[str, Any]] = {
-    200: {
+_TOLD = stream_answers(
+    {
         "content": {"text/event-stream": {"schema": LIVE_EVENT}},
         "description": "Server-sent events: `hello`, then `changed`; the data of each is this JSON",
     },
-    **{status: {"description": answer["description"], "content": _ERROR_CONTENT} for status, answer in _ERRORS.items()},
-}
+    ErrorCode.INVALID_QUERY_PARAMETERS,
+    ErrorCode.TOO_MANY_STREAMS,
+    ErrorCode.METADATA_DB_UNREACHABLE,
+)
 
 
 @router.get(
