@@ -22,7 +22,8 @@ from support.chain import (
     repeated_blocks,
     replay_node,
 )
-from support.daemons import Process, ampd, free_port, run_ampd, wait_for
+from support.daemons import Process, ampd, free_port, wait_for
+from support.forked import run_daemon
 from support.processes import family, is_alive, processes_of, wait_until_gone
 
 pytestmark = pytest.mark.chaos
@@ -209,7 +210,7 @@ def test_ctrl_c_ends_all_of_solo_and_a_second_solo_is_refused(
     solo = start()
     job_id = solo.begin(node)
 
-    second = run_ampd("solo", "--amp-dir", str(amp_dir))
+    second = run_daemon("solo", "--amp-dir", str(amp_dir))
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1].startswith("Exiting with error: ")
     assert f"in use by another ampd (process {solo.process.popen.pid})" in second.stderr

@@ -171,7 +171,11 @@ class TestAConflictThatMeansNothing:
         stage.moody.mood = mood
         urls = [stage.url, stage.hasty_url]
         load = Load(stage.cluster, stage.database_url, stage.moody_url, f"fails_{len(ends)}", datasets=4, urls=urls)
-        load.race(5)
+        # On a busy machine the failure comes first for long: until the stop has come first as well.
+        for _ in range(10):
+            load.race(5)
+            if set(load.ends) >= ends:
+                break
         assert set(load.ends) == ends
         stage.moody.mood = None
         load.finish()

@@ -17,8 +17,9 @@ import psycopg
 import pytest
 from bad_nodes import BAD_NODES
 
-from support.daemons import Cluster, ampd, free_port, run_ampctl, run_ampd, wait_for
+from support.daemons import Cluster, ampd, free_port, run_ampctl, wait_for
 from support.deploy import deploy, register, register_dataset, register_provider
+from support.forked import run_daemon
 from support.lake import read_table, registered_ranges
 from support.nodes import FIRST_BLOCK, on_thread
 
@@ -45,41 +46,44 @@ class TestADaemonThatCannotStart:
     def test_names_an_unknown_key_and_the_one_that_was_meant(self, tmp_path: Path, command: tuple[str, ...]) -> None:
         options = self.config(tmp_path, 'admin_api_adr = "127.0.0.1:1610"\n')
         assert_refused(
-            run_ampd(*options, *command), "admin_api_adr", str(tmp_path / "config.toml"), "did you mean admin_api_addr?"
+            run_daemon(*options, *command),
+            "admin_api_adr",
+            str(tmp_path / "config.toml"),
+            "did you mean admin_api_addr?",
         )
 
     def test_names_the_config_file_that_is_missing(self, tmp_path: Path) -> None:
         missing = str(tmp_path / "nowhere.toml")
-        assert_refused(run_ampd("--config", missing, "controller"), missing, "does not exist", "--config")
+        assert_refused(run_daemon("--config", missing, "controller"), missing, "does not exist", "--config")
 
     def test_names_the_line_of_broken_toml(self, tmp_path: Path) -> None:
         options = self.config(tmp_path, 'data_dir = "x"\n[worker\nslots = 1\n')
-        assert_refused(run_ampd(*options, "controller"), str(tmp_path / "config.toml"), "not valid TOML", "line 2")
+        assert_refused(run_daemon(*options, "controller"), str(tmp_path / "config.toml"), "not valid TOML", "line 2")
 
     def test_says_that_the_database_cannot_be_reached_without_its_password(self, tmp_path: Path) -> None:
         url = f"postgresql://amp:{SECRET}@127.0.0.1:{free_port()}/amp"
         options = self.config(tmp_path, f'[metadata_db]\nurl = "{url}"\n')
         for command in (("controller",), ("worker", "--node-id", "w")):
-            done = run_ampd(*options, *command)
+            done = run_daemon(*options, *command)
             assert_refused(done, "127.0.0.1", "metadata database")
             assert SECRET not in done.stdout + done.stderr
 
     def test_says_which_scheme_the_database_url_needs(self, tmp_path: Path) -> None:
         options = self.config(tmp_path, f'[metadata_db]\nurl = "mysql://amp:{SECRET}@127.0.0.1/amp"\n')
-        done = run_ampd(*options, "controller")
+        done = run_daemon(*options, "controller")
         assert_refused(done, "metadata_db.url", "postgresql://")
         assert SECRET not in done.stdout + done.stderr
 
     def test_says_that_the_database_is_not_configured(self, tmp_path: Path) -> None:
         options = self.config(tmp_path, "")
-        assert_refused(run_ampd(*options, "controller"), "metadata_db.url", "AMP_CONFIG_METADATA_DB__URL")
+        assert_refused(run_daemon(*options, "controller"), "metadata_db.url", "AMP_CONFIG_METADATA_DB__URL")
 
     @pytest.mark.parametrize("command", [("controller",), ("worker", "--node-id", "w")], ids=lambda c: c[0])
     def test_says_how_to_migrate_a_database_that_it_may_not_migrate(
         self, tmp_path: Path, empty_database_url: str, command: tuple[str, ...]
     ) -> None:
         options = self.config(tmp_path, f'[metadata_db]\nurl = "{empty_database_url}"\nauto_migrate = false\n')
-        assert_refused(run_ampd(*options, *command), "0001_first_tables", "ampd --config <file> migrate")
+        assert_refused(run_daemon(*options, *command), "0001_first_tables", "ampd --config <file> migrate")
         with psycopg.connect(empty_database_url) as connection:
             tables = connection.execute("SELECT * FROM pg_tables WHERE schemaname = 'public'").fetchall()
         assert tables == []
@@ -87,7 +91,7 @@ class TestADaemonThatCannotStart:
     @pytest.mark.parametrize("node_id", ["1-worker", "worker@01", "worker#01", "", "wörker", "-"])
     def test_says_what_is_wrong_with_a_node_id(self, tmp_path: Path, node_id: str) -> None:
         options = self.config(tmp_path, "")
-        done = run_ampd(*options, "worker", f"--node-id={node_id}")
+        done = run_daemon(*options, "worker", f"--node-id={node_id}")
         assert_refused(done, "Invalid worker ID", f"'{node_id}'")
 
     def test_names_the_address_that_is_taken(self, tmp_path: Path, database_url: str) -> None:
@@ -96,12 +100,12 @@ class TestADaemonThatCannotStart:
             listener.listen()
             address = f"127.0.0.1:{listener.getsockname()[1]}"
             options = self.config(tmp_path, f'admin_api_addr = "{address}"\n[metadata_db]\nurl = "{database_url}"\n')
-            assert_refused(run_ampd(*options, "controller"), address, "admin_api_addr")
+            assert_refused(run_daemon(*options, "controller"), address, "admin_api_addr")
 
     def test_does_not_serve_other_machines_without_tokens(self, tmp_path: Path, database_url: str) -> None:
         address = f"0.0.0.0:{free_port()}"
         options = self.config(tmp_path, f'admin_api_addr = "{address}"\n[metadata_db]\nurl = "{database_url}"\n')
-        assert_refused(run_ampd(*options, "controller"), address, "--insecure")
+        assert_refused(run_daemon(*options, "controller"), address, "--insecure")
 
 
 @pytest.fixture(scope="module")

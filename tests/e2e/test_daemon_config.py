@@ -20,7 +20,8 @@ import pytest
 from ampd.jobs import LeasedJobs, WorkerIdentity
 from ampd.metadata_db import MetadataDb
 from ampd.worker import WorkerNode, WorkerSettings
-from support.daemons import Process, ampd, free_port, run_ampd, wait_for
+from support.daemons import Process, ampd, free_port, wait_for
+from support.forked import run_daemon
 
 Start = Callable[..., Process]
 
@@ -61,24 +62,24 @@ class TestTheConfigFile:
         "arguments", ["--config {} migrate", "--config={} migrate", "migrate --config {}", "migrate --config={}"]
     )
     def test_is_named_before_or_after_the_command(self, config: Path, arguments: str) -> None:
-        done = run_ampd(*arguments.format(config).split())
+        done = run_daemon(*arguments.format(config).split())
         assert (done.returncode, done.stdout) == (0, "The metadata database is up to date.\n"), done.stderr
 
     def test_is_named_by_amp_config(self, config: Path) -> None:
-        done = run_ampd("migrate", environment={"AMP_CONFIG": str(config)})
+        done = run_daemon("migrate", environment={"AMP_CONFIG": str(config)})
         assert done.returncode == 0, done.stderr
 
     def test_on_the_command_line_is_stronger_than_amp_config(self, config: Path, tmp_path: Path) -> None:
         environment = {"AMP_CONFIG": str(tmp_path / "missing.toml")}
-        assert run_ampd("--config", str(config), "migrate", environment=environment).returncode == 0
-        without = run_ampd("migrate", environment=environment)
+        assert run_daemon("--config", str(config), "migrate", environment=environment).returncode == 0
+        without = run_daemon("migrate", environment=environment)
         assert without.returncode == 1
         assert "missing.toml" in without.stderr
         assert "AMP_CONFIG" in without.stderr
 
     @pytest.mark.parametrize("command", [("worker", "--node-id", "worker-01"), ("controller",)], ids=lambda c: c[0])
     def test_is_required(self, database_url: str, command: tuple[str, ...]) -> None:
-        done = run_ampd(*command, environment={"AMP_CONFIG_METADATA_DB__URL": database_url})
+        done = run_daemon(*command, environment={"AMP_CONFIG_METADATA_DB__URL": database_url})
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "--config" in done.stderr
@@ -109,7 +110,7 @@ class TestAnEnvironmentVariable:
             assert connection.execute("SELECT node_id, slots FROM workers").fetchall() == [("worker-01", 7)]
 
     def test_that_nobody_knows_is_refused(self, config: Path) -> None:
-        done = run_ampd(
+        done = run_daemon(
             "--config", str(config), "migrate", environment={"AMP_CONFIG_METADATA_DB__ULR": "postgresql://x"}
         )
         assert done.returncode == 1
@@ -176,7 +177,7 @@ class TestTheExitCode:
     def test_is_1_on_invalid_configuration(self, tmp_path: Path) -> None:
         file = tmp_path / "config.toml"
         file.write_text("[worker]\nslots = 0\n", encoding="utf-8")
-        done = run_ampd("--config", str(file), "worker", "--node-id", "worker-01")
+        done = run_daemon("--config", str(file), "worker", "--node-id", "worker-01")
         assert done.returncode == 1
         assert "worker.slots" in done.stderr
 
@@ -192,7 +193,7 @@ class TestTheExitCode:
         ids=" ".join,
     )
     def test_is_2_on_bad_usage(self, arguments: list[str], named: str) -> None:
-        done = run_ampd(*arguments)
+        done = run_daemon(*arguments)
         assert done.returncode == 2, (done.stdout, done.stderr)
         assert named in done.stderr
         assert "Traceback" not in done.stderr
@@ -200,7 +201,7 @@ class TestTheExitCode:
     def test_is_1_when_the_database_cannot_be_reached(self, tmp_path: Path) -> None:
         file = tmp_path / "config.toml"
         file.write_text(f'[metadata_db]\nurl = "postgresql://127.0.0.1:{free_port()}/amp"\n', encoding="utf-8")
-        done = run_ampd("--config", str(file), "worker", "--node-id", "w")
+        done = run_daemon("--config", str(file), "worker", "--node-id", "w")
         assert done.returncode == 1
         assert "127.0.0.1" in done.stderr
 
@@ -208,10 +209,10 @@ class TestTheExitCode:
 def test_migrate_applies_everything_once(tmp_path: Path, empty_database_url: str) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'[metadata_db]\nurl = "{empty_database_url}"\n', encoding="utf-8")
-    first = run_ampd("--config", str(config), "migrate")
+    first = run_daemon("--config", str(config), "migrate")
     assert first.returncode == 0, first.stderr
     assert re.search(r"^applied 0001_\w+$", first.stdout, re.MULTILINE)
-    second = run_ampd("--config", str(config), "migrate")
+    second = run_daemon("--config", str(config), "migrate")
     assert (second.returncode, second.stdout) == (0, "The metadata database is up to date.\n"), second.stderr
 
 
@@ -228,7 +229,7 @@ def test_controllers_and_workers_that_start_together_migrate_once(
 
 
 def test_version_is_told() -> None:
-    done = run_ampd("--version")
+    done = run_daemon("--version")
     assert done.returncode == 0
     assert re.fullmatch(r"v\d+\.\d+\.\d+\S*\n", done.stdout)
 
@@ -292,4 +293,4 @@ def test_the_command_is_installed(config: Path) -> None:
         [script, "--version"], capture_output=True, text=True, check=False, env=environment, timeout=60
     )
     assert done.returncode == 0
-    assert done.stdout == run_ampd("--version").stdout
+    assert done.stdout == run_daemon("--version").stdout

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ampd.config import load_config
-from support.daemons import Cluster, run_ampd, wait_for
+from support.daemons import Cluster, wait_for
 from support.deploy import register_provider
 from support.faults import Proxy, through
+from support.forked import run_daemon
 from support.nodes import FIRST_BLOCK, LAST_BLOCK
 from support.promises import (
     TABLES,
@@ -115,7 +116,7 @@ class TestAWorker:
     def test_needs_the_metadata_database_url_to_be_configured(self, tmp_path: Path) -> None:
         config = tmp_path / "config.toml"
         config.touch()
-        done = run_ampd("--config", str(config), "worker", "--node-id", "worker-01")
+        done = run_daemon("--config", str(config), "worker", "--node-id", "worker-01")
         assert done.returncode == 1
         assert "metadata_db" in done.stderr
         assert "url" in done.stderr

@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from ampd.daemons.build_info import build_info
-from support.daemons import Cluster, Process, run_ampd, start_interpreter, wait_for
+from support.daemons import Cluster, Process, start_interpreter, wait_for
 from support.deploy import register_provider
 from support.faults import Proxy, kill, through
+from support.forked import run_daemon
 from support.nodes import LAST_BLOCK
 from support.promises import (
     ampctl,
@@ -94,7 +95,7 @@ def test_a_worker_with_a_valid_node_id_is_registered_under_it(fleet: Fleet, node
 def test_a_worker_with_an_invalid_node_id_does_not_start_and_is_told_why(
     fleet: Fleet, module_database_url: str, node_id: str
 ) -> None:
-    done = run_ampd("--config", str(fleet.cluster.config), "worker", "--node-id", node_id)
+    done = run_daemon("--config", str(fleet.cluster.config), "worker", "--node-id", node_id)
     assert done.returncode == 1
     assert INVALID[node_id] in done.stderr
     assert rows(module_database_url, "SELECT FROM workers WHERE node_id = %s", node_id) == []

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from support.chain import FIRST_BLOCK, MAINNET_BLOCKS
-from support.daemons import Process, ampd, run_ampd
+from support.daemons import Process, ampd
+from support.forked import run_daemon
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def free_port() -> int:
 
 def refused(*options: str) -> str:
     """Run the command, check that it fails with one line, and return that line."""
-    done = run_ampd("replay-node", *options)
+    done = run_daemon("replay-node", *options)
     assert (done.returncode, done.stdout) == (1, "")
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -116,7 +117,7 @@ def test_a_broken_file_and_a_hole_in_the_chain_are_named(tmp_path: Path) -> None
 
 def test_wrong_use_exits_2_and_tells_where_to_read_more() -> None:
     for options in ((), ("--blocks", str(MAINNET_BLOCKS), "--port", "many")):
-        done = run_ampd("replay-node", *options)
+        done = run_daemon("replay-node", *options)
         assert done.returncode == 2, done.stderr
         assert "ampd replay-node --help" in done.stderr
         assert "Traceback" not in done.stderr

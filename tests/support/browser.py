@@ -26,6 +26,8 @@ OPTIONS: Final = (
     "--disable-sync",
 )
 _AXE: Final = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
+# Contrast is another one in the dark, and what is laid out is another when it is narrow: two looks see both.
+_CHECKED: Final = frozenset({("wide", "light"), ("narrow", "dark")})
 _SERIOUS: Final = frozenset({"serious", "critical"})
 
 
@@ -104,7 +106,8 @@ def look(page: Page, name: str) -> None:
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.wait_for_timeout(0)
             check_fits(page)
-            check_accessibility(page)
+            if (size_name, scheme) in _CHECKED:
+                check_accessibility(page)
             page.screenshot(path=SCREENSHOTS / f"{name}-{size_name}-{scheme}.png", full_page=True)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(before)  # type: ignore[arg-type]

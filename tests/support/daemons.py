@@ -90,7 +90,7 @@ class Process:
     ) -> None:
         self.log = log
         log.touch()
-        self.popen = start(arguments, log, _environment(environment))
+        self.popen = start(arguments, log, clean_environment(environment))
 
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -122,7 +122,8 @@ class Process:
         return self.popen.wait()
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+def clean_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the environment without settings of ampd, and with what is ``extra``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AMP_")}
     return {**clean, **(extra or {})}
 
@@ -149,7 +150,7 @@ def _run(
         [sys.executable, "-m", module, *arguments],
         capture_output=True,
         text=True,
-        env=_environment(environment),
+        env=clean_environment(environment),
         timeout=120,
         check=False,
     )

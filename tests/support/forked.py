@@ -1,8 +1,8 @@
 """Daemons that start quickly: forked from a process that has imported ampd, instead of importing it once more each.
 
 Half of the time of the tests of processes was spent on imports. Nothing else differs from ``python -m ampd.cli.ampd``:
-each is a process of its own with its own session, environment and signals; the tests of the commands themselves, the
-demo and the shell lines of the documents start real interpreters.
+each is a process of its own with its own session, environment and signals. The demo, ampctl, and the shell lines of the
+documents start real interpreters in their tests.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from ampd.cli.ampd import main
+from support.daemons import clean_environment
 
 _PRELOADED = [
     "ampd.cli.ampd",
@@ -33,8 +35,12 @@ _context.set_forkserver_preload(_PRELOADED)
 class ForkedProcess:
     """A process of ``ampd``, with the part of :class:`subprocess.Popen` that tests use."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        given = (list(arguments), str(log.absolute()), dict(environment), str(Path.cwd()))
+    def __init__(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str], errors: Path | None = None
+    ) -> None:
+        """Start it; its output goes to ``log``, and what it says on stderr to ``errors`` when that is given."""
+        told = None if errors is None else str(errors.absolute())
+        given = (list(arguments), str(log.absolute()), dict(environment), str(Path.cwd()), told)
         self._process = _context.Process(target=_run, args=given)
         self._process.start()
         assert self._process.pid is not None
@@ -65,7 +71,9 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], log: str, environment: dict[str, str], directory: str) -> None:
+def _run(
+    arguments: list[str], log: str, environment: dict[str, str], directory: str, errors: str | None = None
+) -> None:
     """Become what ``python -m ampd.cli.ampd`` would be, and run it."""
     os.setsid()
     os.chdir(directory)
@@ -73,16 +81,30 @@ def _run(arguments: list[str], log: str, environment: dict[str, str], directory:
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for number, file in ((1, log), (2, errors or log)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, encoding="utf-8") for number in (1, 2))
     # As in an interpreter that starts with it; the modules of ampd are there already.
     sys.path[:0] = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
     random.seed()
     sys.argv = ["ampd", *arguments]
     main()
+
+
+def run_daemon(
+    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run ``ampd`` to its end, as :func:`support.daemons.run_ampd` does, where it does not count how it was started."""
+    with tempfile.TemporaryDirectory(prefix="ampd-run-") as directory:
+        output, errors = Path(directory, "stdout"), Path(directory, "stderr")
+        process = ForkedProcess(arguments, output, clean_environment(environment), errors)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        told, failed = (file.read_text(encoding="utf-8") if file.exists() else "" for file in (output, errors))
+    return subprocess.CompletedProcess(list(arguments), code, told, failed)
 
 
 def run_as_program(arguments: list[str], log: str, environment: dict[str, str], directory: str) -> NoReturn:
