@@ -128,6 +128,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             cluster.end()
 
 
+@pytest.mark.long
 def test_restarts_of_the_database_under_load_end_no_daemon_and_leave_no_job_stuck(stage: Stage) -> None:
     daemons = [*stage.controllers.values(), *stage.workers.values()]
     with stage.load("restarts") as load:
@@ -147,6 +148,7 @@ def test_jobs_start_and_stop_while_all_that_listen_lose_their_sessions_again_and
     assert set(load.ends) == {"COMPLETED", "STOPPED"}
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_under_load_leaves_no_job_behind(stage: Stage) -> None:
     with stage.load("killed") as load, stage.long_job("kill_me") as (job, victim):
         kill(stage.workers[victim])
@@ -155,6 +157,7 @@ def test_a_worker_that_is_killed_under_load_leaves_no_job_behind(stage: Stage) -
         stage.start_worker(victim)
 
 
+@pytest.mark.long
 def test_a_worker_that_freezes_under_load_for_longer_than_its_lease_changes_nothing_when_it_wakes(
     stage: Stage,
 ) -> None:

@@ -59,6 +59,7 @@ def refused(temporary: Path, *options: str) -> str:
     return lines[0]
 
 
+@pytest.mark.long
 def test_the_demo_counts_the_recorded_blocks_and_leaves_nothing(temporary: Path) -> None:
     counts = counts_of(demo(temporary, "--json"))
     assert (counts["blocks"], counts["transactions"], counts["logs"]) == (23, 4_416, 9_807)

@@ -246,6 +246,7 @@ def test_a_job_that_is_removed_while_one_looks_says_so(
         expect(page.get_by_role("region", name="Events of the job")).to_contain_text("completed")
 
 
+@pytest.mark.long
 def test_a_viewer_may_look_and_change_nothing(browser: Browser, own_dashboard: Dashboard) -> None:
     with own_dashboard.api() as api:
         admin = api.post("/tokens", json={"role": "admin"}).raise_for_status().json()["token"]

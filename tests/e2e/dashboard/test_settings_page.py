@@ -1,4 +1,4 @@
-"""The settings: who looks, who may look, and how it looks."""
+"""The frame around all pages, and the settings: appearance, who looks, tokens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from support.dashboard import Dashboard
 def tokens(dashboard: Dashboard, token: str) -> dict[str, dict[str, object]]:
     answer = httpx.get(f"{dashboard.url}/tokens", headers={"Authorization": f"Bearer {token}"})
     return {each["name"]: each for each in answer.json()["tokens"]}
+
+
+def test_the_pages_can_be_reached_from_everywhere(page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    for title in ("Jobs", "Workers", "Datasets", "Webhooks", "Settings", "Overview"):
+        link = page.get_by_role("navigation", name="Main").get_by_role("link", name=title)
+        link.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(link).to_have_attribute("aria-current", "page")
+
+
+def test_a_page_that_there_is_not_says_so(page: Page) -> None:
+    page.goto("/#/nowhere")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+
+
+def test_the_keyboard_skips_to_the_content(page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
 
 
 def test_the_appearance_is_kept_and_there_before_the_page_is_painted(page: Page) -> None:

@@ -15,6 +15,11 @@ from support.dashboard import Dashboard
 # The console of a browser tells of each answer that is no success, and of connections that are lost.
 REFUSED = ["status of 401"]
 AWAY = [*REFUSED, "net::ERR_", "status of 503"]
+_CHANGE = """async (token) => (await fetch("/jobs/cancel", {
+  method: "POST",
+  headers: {"Content-Type": "application/json", ...(token ? {"X-CSRF-Token": token} : {})},
+  body: JSON.stringify({all: true}),
+})).status"""
 
 
 @dataclass
@@ -159,6 +164,31 @@ def _change_sessions(page: Page, guarded: Guarded) -> None:
     page.get_by_role("button", name="Disable").click()
     page.get_by_role("dialog").get_by_role("button", name="Disable").click()
     expect(page.get_by_text("by an operator")).to_be_visible()
+
+
+def test_a_browser_signs_in_stays_so_over_a_reload_and_signs_out(guarded: Guarded, browser: Browser) -> None:
+    _, token = guarded.token("admin", "ada")
+    # What a browser says of the requests that this test provokes.
+    with page_at(browser, guarded.url, ["status of 401", "status of 403"]) as page:
+        page.goto("/")
+        page.get_by_label("Token").fill(f"{token[:-1]}x")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("You are not signed in")).to_be_visible()
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+        page.reload()
+        expect(page.get_by_text("admin-api:ada")).to_be_visible()
+        (cookie,) = page.context.cookies()
+        assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("ampd_session", True, "Strict")
+        assert page.evaluate("document.cookie + JSON.stringify([localStorage, sessionStorage])") == "[{},{}]"
+        csrf = page.evaluate("async () => (await (await fetch('/session')).json()).csrf_token")
+        assert page.evaluate(_CHANGE, "") == 403
+        assert page.evaluate(_CHANGE, csrf) == 200
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        assert page.context.cookies() == []
+        assert page.evaluate(_CHANGE, csrf) == 401
 
 
 def test_a_page_outlives_a_restart_of_the_controller_and_shows_what_happened_meanwhile(
