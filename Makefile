@@ -20,7 +20,7 @@ demo: $(STAMPS)/runtime ## Extract 23 real blocks into a lake, and query it
 
 .PHONY: test
 test: lint $(STAMPS)/dev $(STAMPS)/node tools kafka ## Everything: checks, unit, property, integration, e2e and chaos tests (15 minutes on two cores)
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: screenshots
 screenshots: $(STAMPS)/dev $(STAMPS)/node tools ## Make the pictures of the README anew, from the running demo

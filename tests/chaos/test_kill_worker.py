@@ -203,6 +203,7 @@ def test_another_worker_takes_over_by_itself(cluster: Cluster, extraction: Extra
     watch.assert_never_went_back()
 
 
+@pytest.mark.long
 def test_a_worker_that_freezes_for_longer_than_its_lease_changes_nothing_later(
     cluster: Cluster, extraction: Extraction, undisturbed: Tables
 ) -> None:

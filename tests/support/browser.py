@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 # Kept by CI; `make screenshots` takes what the README shows from here.
 SCREENSHOTS: Final = Path(__file__).parents[2] / "test-results" / "dashboard"
@@ -92,8 +93,12 @@ def check_accessibility(page: Page) -> None:
 
 def check_fits(page: Page) -> None:
     """Fail when the page is wider than its window: something is cut, or everything has to be pushed about."""
-    wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0, f"{page.url} is {wide} px wider than its window"
+    too_wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    try:
+        # What is drawn to the width of its box follows a frame later.
+        page.wait_for_function(f"() => {too_wide} <= 0", timeout=5_000)
+    except PlaywrightTimeout:
+        raise AssertionError(f"{page.url} is {page.evaluate(too_wide)} px wider than its window") from None
 
 
 def look(page: Page, name: str) -> None:

@@ -104,6 +104,7 @@ def test_the_generated_pages_are_what_the_code_says() -> None:
     assert done.returncode == 0, f"{done.stdout}{done.stderr}run `make docs`"
 
 
+@pytest.mark.long
 def test_the_check_names_a_page_that_was_edited_by_hand_and_writing_mends_it(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     for source in (*ROOT.glob("docs/*.*"), *ROOT.glob("docs/reference/*.md"), ROOT / "tests" / "promises.toml"):

@@ -255,9 +255,10 @@ async def test_a_manifest_is_made_as_ampctl_makes_it_and_not_stored(cluster: Clu
     made = await cluster.api.post("/manifests/generate", json=body)
     assert (made.status_code, made.json()) == (200, generate_manifest("firehose", "sepolia", 7, True).to_json())
     assert (await cluster.api.get("/manifests")).json() == {"manifests": []}
-    for wrong in ({"kind": "gif"}, {"network": ""}):
-        answer = await cluster.api.post("/manifests/generate", json=body | wrong)
-        assert error(answer) == (400, "INVALID_MANIFEST"), answer.text
+    wrong = {"kind": "INVALID_MANIFEST", "network": "INVALID_BODY"}
+    for name, code in wrong.items():
+        answer = await cluster.api.post("/manifests/generate", json=body | {name: " gif"})
+        assert error(answer) == (400, code), answer.text
     assert error(await cluster.api.post("/manifests/generate", json={"kind": "evm-rpc"})) == (400, "INVALID_BODY")
 
 

@@ -122,6 +122,7 @@ async def test_events_come_through_every_way_in(
         await reader.until(lambda records: ids <= {each.event_id for each in records})
 
 
+@pytest.mark.long
 async def test_a_broker_that_is_not_to_be_trusted_or_does_not_trust_us_gets_nothing(
     kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

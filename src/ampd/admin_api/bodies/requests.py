@@ -179,7 +179,7 @@ class GenerateManifestRequest(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "evm-rpc", "network": "mainnet"}]})
 
     kind: Annotated[StrictStr, shaped({"enum": list(SUPPORTED_KINDS)})]
-    network: Annotated[StrictStr, Field(description="as its provider names it")]
+    network: Annotated[StrictStr, Field(pattern="^[!-~](?:[ -~]*[!-~])?$", description="as its provider names it")]
     start_block: StrictInt = Field(default=0, ge=0, le=MAX_INT64, description="the first block that is extracted")
     finalized_blocks_only: StrictBool = Field(default=False, description="leave out what a reorg could still replace")
 
