@@ -134,6 +134,7 @@ def test_without_any_notification_jobs_start_and_stop_within_two_seconds(
         cluster.end()
 
 
+@pytest.mark.long
 def test_while_the_database_is_away_for_longer_than_a_lease_nothing_is_written(
     server: Server, url: str, make_cluster: Callable[..., Cluster]
 ) -> None:
@@ -193,6 +194,7 @@ def test_a_worker_that_is_cut_off_loses_its_job_and_writes_nothing_until_it_is_b
         assert cut_off.end() == 0
 
 
+@pytest.mark.long
 def test_a_database_that_only_reads_for_a_while_ends_no_daemon(url: str, make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster()
     daemons = [cluster.start_controller(), cluster.start_worker("steady")]

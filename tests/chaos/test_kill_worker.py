@@ -187,6 +187,7 @@ def test_a_worker_killed_again_and_again_goes_on_where_it_was(
     assert [event for event, _, _ in extraction.events()].count("RUNNING") == 5
 
 
+@pytest.mark.long
 def test_another_worker_takes_over_by_itself(cluster: Cluster, extraction: Extraction, undisturbed: Tables) -> None:
     with ProgressWatch(cluster.admin_url, extraction.job_id) as watch:
         workers = {name: cluster.start_worker(name) for name in ("first", "second")}

@@ -75,7 +75,7 @@ def races(
             cluster.end()
 
 
-@pytest.mark.parametrize("stops", [240, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("stops", [120, pytest.param(1000, marks=pytest.mark.long)])
 def test_stops_that_meet_completions_end_every_job_and_no_process(races: Races, stops: int) -> None:
     load = races.load(f"raced_{stops}", RACED)
     load.race(stops // RACED)

@@ -121,6 +121,7 @@ def test_a_worker_rescues_the_job_of_a_dead_one_when_no_controller_lives(cluster
     assert_alive(heir)
 
 
+@pytest.mark.long
 def test_two_controllers_run_jobs_once_agree_and_need_not_both_live(cluster: Cluster, database_url: str) -> None:
     first = cluster.start_controller()
     port = free_port()

@@ -76,6 +76,7 @@ def test_a_job_moves_from_drained_worker_to_worker_and_its_lake_is_exact(cluster
     assert "job.lease_lost" not in logs
 
 
+@pytest.mark.long
 def test_a_worker_stays_drained_however_its_process_ends_until_it_is_undrained(
     cluster: Cluster, database_url: str
 ) -> None:

@@ -199,6 +199,7 @@ def lose_all_but_the_lake(machine: Machine) -> None:
             file.unlink()
 
 
+@pytest.mark.long
 def test_a_newcomer_can_follow_the_page(
     machine: Machine,
     first_server: EmbeddedPostgres,

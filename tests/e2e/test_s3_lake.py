@@ -127,6 +127,7 @@ def test_a_bucket_holds_the_rows_of_a_local_lake_and_the_how_to_reads_them(
         assert names["tokens"] == [(len(local["logs"].column("address").unique()),)]
 
 
+@pytest.mark.long
 def test_a_store_that_is_killed_in_the_middle_of_a_job_ends_with_every_row(tmp_path: Path, database_url: str) -> None:
     with (
         seaweedfs() as server,

@@ -53,7 +53,7 @@ from support.job_model import (
 from support.job_operators import NODES, JobOperators
 
 PROFILE: Final = settings(
-    max_examples=35,
+    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

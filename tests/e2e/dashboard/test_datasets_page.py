@@ -208,6 +208,7 @@ def test_a_deploy_that_is_refused_keeps_what_was_typed_and_one_that_is_not_leads
     ("choice", "typed", "wanted"),
     [("follow", None, None), ("latest", None, "latest"), ("behind", "5", "-5")],
 )
+@pytest.mark.long
 def test_an_end_block_has_all_its_forms(
     page: Page, dashboard: Dashboard, api: httpx.Client, recorded_node: str, choice: str, typed: str, wanted: str
 ) -> None:
@@ -285,6 +286,7 @@ def test_a_dataset_is_verified_compacted_restored_and_removed(
     assert api.get(f"/datasets/{name}").status_code == 404
 
 
+@pytest.mark.long
 def test_who_only_looks_can_change_nothing_and_sees_only_their_namespaces(
     browser: Browser, own_dashboard: Dashboard, recorded_node: str
 ) -> None:

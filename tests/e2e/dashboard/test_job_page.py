@@ -216,6 +216,7 @@ def test_a_verification_shows_what_it_has_found(page: Page, dashboard: Dashboard
     expect(page.get_by_role("region", name="Verification")).to_contain_text(re.compile(f"Verified blocks\\s*{blocks}"))
 
 
+@pytest.mark.long
 def test_older_events_come_when_they_are_asked_for(page: Page, api: httpx.Client, called: Actions) -> None:
     job_id = create(api, called, "done", start_at=LATER, schedule={"cron": "0 9 1 1 *"})
     for _ in range(30):
