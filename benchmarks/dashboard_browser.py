@@ -131,7 +131,7 @@ async def page_times(browser: Browser, there: DashboardScene) -> dict[str, float
             for name, place in places.items():
                 started = time.perf_counter()
                 await page.evaluate("(place) => { location.hash = place; }", place)
-                await page.wait_for_function(SHOWS_DATA, place, polling="raf")
+                await page.wait_for_function(SHOWS_DATA, arg=place, polling="raf")
                 if number > 0:  # the first time its files are loaded as well
                     found[name].append((time.perf_counter() - started) * 1000)
     return {name: round(statistics.median(times), 1) for name, times in found.items()}

@@ -29,6 +29,33 @@ def test_a_page_that_there_is_not_says_so(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
 
 
+# Rows that come and go, with a part that never changes: what libraries like to keep.
+_COME_AND_GO = """async () => {
+  const {html, render} = await import("/assets/core/preact.js");
+  const place = globalThis.place = document.createElement("div");
+  const Row = ({number}) => html`<li>${number}<input type="checkbox" /></li>`;
+  globalThis.draw = (first) => {
+    const rows = [...Array(100).keys()].map((row) => html`<${Row} key=${first + row} number=${first + row} />`);
+    render(html`<ul>${rows}</ul>`, place);
+  };
+  for (let first = 0; first < 5000; first += 50) globalThis.draw(first);
+}"""
+
+
+def test_what_is_no_longer_drawn_is_let_go(page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    session = page.context.new_cdp_session(page)
+
+    def nodes() -> int:
+        session.send("HeapProfiler.collectGarbage")
+        return int(session.send("Memory.getDOMCounters")["nodes"])
+
+    before = nodes()
+    page.evaluate(_COME_AND_GO)
+    assert nodes() - before < 500
+
+
 def test_the_keyboard_skips_to_the_content(page: Page) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_be_visible()

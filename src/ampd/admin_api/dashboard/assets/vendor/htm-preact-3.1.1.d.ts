@@ -1,5 +1,5 @@
 /** What of the vendored file is used, for the check of types (tests/node/dashboard.tsconfig.json). Not served. */
-export function html(texts: TemplateStringsArray, ...values: unknown[]): any;
+export function h(type: unknown, props: unknown, ...children: unknown[]): any;
 export function render(what: unknown, place: Element): void;
 export function createContext<T>(value: T): any;
 export function useCallback<T>(act: T, needs: unknown[]): T;
