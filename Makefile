@@ -26,7 +26,7 @@ test: lint $(STAMPS)/dev $(STAMPS)/node tools kafka ## Everything: checks, unit,
 screenshots: $(STAMPS)/dev $(STAMPS)/node tools ## Make the pictures of the README anew, from the running demo
 	$(BIN)/python -m pytest -q tests/e2e/dashboard/test_demo_story.py $(PYTEST_ARGS)
 	@mkdir -p docs/images
-	@for name in overview job; do cp test-results/dashboard/demo-$$name-wide-light.png docs/images/dashboard-$$name.png; done
+	@for name in overview job; do cp test-results/dashboard/readme-$$name.png docs/images/dashboard-$$name.png; done
 
 .PHONY: test-fast
 test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)

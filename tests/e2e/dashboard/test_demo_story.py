@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.browser import look, page_at
+from support.browser import SCREENSHOTS, look, page_at
 from support.daemons import Process, ampd
 from support.processes import processes_of
 
@@ -50,6 +50,7 @@ def test_the_overview_shows_what_goes_on(page: Page) -> None:
         expect(table.get_by_role("link", name=dataset)).to_be_visible()
     expect(page.get_by_text("HTTP_STATUS_REFUSED")).to_be_visible()
     look(page, "demo-overview")
+    page.screenshot(path=SCREENSHOTS / "readme-overview.png")
 
 
 def test_one_watches_a_job_move_stops_it_and_lets_it_go_on(page: Page) -> None:
@@ -60,6 +61,7 @@ def test_one_watches_a_job_move_stops_it_and_lets_it_go_on(page: Page) -> None:
     seen = share.inner_text()
     expect(share).not_to_have_text(seen, timeout=60_000)  # without a reload
     look(page, "demo-job")
+    page.screenshot(path=SCREENSHOTS / "readme-job.png")
     operate(page, "Pause")
     expect(page.get_by_role("heading", level=1)).to_contain_text("paused", timeout=60_000)
     operate(page, "Resume")
