@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ampd.jobs.changes import late_page
 from ampd.metadata_db import MetadataDb, sql
-from ampd.metadata_db.late_ids import LateIds
+from ampd.metadata_db.late_ids import LateIds, LatePage
 
 
 class TableChanges:
@@ -26,7 +25,7 @@ class TableChanges:
         """
         row = await self._db.fetch_one(sql("data_store", "changes_of_tables"), self._files.bounds)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
-        fresh = self._files.take(late_page(row, [each[0] for each in row["files"]]))
+        fresh = self._files.take(LatePage.of(row, (each[0] for each in row["files"])))
         versions = {(what, name): text for what in ("ranges", "tables") for name, text in row[what].items()}
         before, self._versions = self._versions, versions
         if fresh is None:

@@ -43,7 +43,7 @@ class JobChanges:
         parameters = {**self._events.bounds, "lease_seconds": self._lease_seconds}
         row = await self._db.fetch_one(sql("jobs", "changes_of_jobs"), parameters)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
-        fresh = self._events.take(late_page(row, [each[0] for each in row["events"]]))
+        fresh = self._events.take(LatePage.of(row, (each[0] for each in row["events"])))
         written = self._written(row["held"])
         has_worker_news = self._workers not in (None, row["workers"])
         self._workers = row["workers"]
@@ -60,8 +60,3 @@ class JobChanges:
         if before is None:
             return {}
         return {job_id: namespace for job_id, namespace, version in held if before.get(job_id) != version}
-
-
-def late_page(row: Mapping[str, Any], ids: list[int]) -> LatePage:
-    """Return what a look has found of a table with ascending ids."""
-    return LatePage(sorted(ids), row["newest"], row["oldest_running"], row["next_transaction"])

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 # So many rows behind the settled ones are looked at; who has written more is said to have changed everything.
 MOST_ROWS: Final = 3000
@@ -35,6 +35,11 @@ class LatePage:
     newest: int
     oldest_running: int
     next_transaction: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], ids: Iterable[int]) -> LatePage:
+        """Return what the statement of a look has given: ``ids`` in any order, the rest in the columns of its row."""
+        return cls(sorted(ids), row["newest"], row["oldest_running"], row["next_transaction"])
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ class WebhookChanges:
         """
         row = await self._db.fetch_one(sql("webhooks", "changes_of_webhooks"), self._deliveries.bounds)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives its row
-        ids = sorted(each[0] for each in row["deliveries"])
-        page = LatePage(ids, row["newest"], row["oldest_running"], row["next_transaction"])
-        fresh = self._deliveries.take(page)
+        fresh = self._deliveries.take(LatePage.of(row, (each[0] for each in row["deliveries"])))
         now = _known(row["webhooks"])
         before, self._known = self._known, now
         if before is None:

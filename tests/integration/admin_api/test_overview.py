@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from math import ceil, floor, log2
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 from admin_api_cluster import services_over
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ampd.access import AccessStore, NewToken, Role
 from ampd.admin_api import create_app
-from ampd.admin_api.bodies.overview_present import MOST_POINTS, steps_until
 from ampd.data_store import count_lake_minute, note_lags
-from ampd.jobs import JobTrend, count_job_minute
+from ampd.jobs import count_job_minute
 from ampd.metadata_db import MetadataDb
 from support.engine import FATAL, TRANSIENT, Engine, deployment, worker_session
 from support.ranges import TABLES, Ranges, running_extraction, segment
@@ -464,24 +458,6 @@ async def test_a_week_has_at_most_240_steps_of_whole_minutes(metadata_db: Metada
     assert (len(found["at"]), found["step_seconds"]) == (240, 42 * MINUTE)
     # A step is as fast as those of its minutes that somebody counted.
     assert set(found["blocks_per_second"]) == {1.0}
-
-
-@given(st.integers(0, 2**33), st.integers(5, 10_080))
-def test_the_last_step_has_the_last_minute_that_is_over(now: int, minutes: int) -> None:
-    since, step, points = steps_until(datetime.fromtimestamp(now, UTC), minutes)
-    assert points <= MOST_POINTS
-    assert points * step >= minutes * MINUTE
-    assert since % step == 0
-    last = since + (points - 1) * step
-    assert last <= now // MINUTE * MINUTE - MINUTE < last + step
-
-
-@given(st.lists(st.floats(0.001, 1e6), min_size=1), st.floats(0, 1))
-def test_a_duration_is_told_with_an_error_of_a_twentieth_at_most(seconds: list[float], share: float) -> None:
-    steps = Counter(floor(8 * log2(each)) for each in seconds)
-    told = JobTrend(0, 0, steps).duration(share)
-    exact = sorted(seconds)[max(0, ceil(share * len(seconds)) - 1)]
-    assert told == pytest.approx(exact, rel=0.05)
 
 
 async def test_two_controllers_count_each_minute_once(metadata_db: MetadataDb) -> None:

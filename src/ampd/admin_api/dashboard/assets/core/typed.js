@@ -16,8 +16,3 @@ export function textOf(text) {
 export function given(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== undefined));
 }
-
-/** The milliseconds since 1970 of an input of type datetime-local, read in the viewer's zone; null for nothing. @param {string} text */
-export function momentOf(text) {
-  return text ? new Date(text).getTime() : null;
-}

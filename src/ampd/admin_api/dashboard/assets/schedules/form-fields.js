@@ -2,9 +2,9 @@
 import { post } from "../core/api.js";
 import { Check, Input, Select } from "../components/fields.js";
 import { Failure } from "../components/failure.js";
-import { ownZone } from "../core/moments.js";
+import { fromField, ownZone } from "../core/moments.js";
 import { html, useEffect, useState } from "../core/preact.js";
-import { given, momentOf, numberOf, textOf } from "../core/typed.js";
+import { given, numberOf, textOf } from "../core/typed.js";
 import { FireTimes, OVERLAPS, TimeZones, UNITS } from "./fire-times.js";
 
 const TYPING_MILLISECONDS = 300;
@@ -25,12 +25,12 @@ export const NO_TIMETABLE = {
  */
 export function scheduleOf(fields) {
   if (fields.way === "now") return null;
-  const start = momentOf(fields.start_at);
+  const start = fromField(fields.start_at);
   if (fields.way === "once") return given({ start_at: start });
   const repeated = {
     start_at: start,
     limit: numberOf(fields.limit),
-    end_date: momentOf(fields.end_date),
+    end_date: fromField(fields.end_date),
     overlap: fields.overlap === "skip" ? null : fields.overlap,
     catch_up: textOf(fields.catch_up),
     pause_on_failure: fields.pause_on_failure || null,
