@@ -74,6 +74,7 @@ def test_a_worker_is_a_process_running_ampd_worker_that_executes_extraction_jobs
     command = ("--config", str(fleet.cluster.config), "worker", "--node-id", "worker-as-typed")
     worker = Process(command, log=log, start=start_interpreter)
     try:
+        worker.wait_for_text("worker.registered")
         assert psutil.Process(worker.popen.pid).cmdline()[-3:] == list(command[-3:])
         job_id = deploy_new(
             fleet.cluster, "fleet/work", start=LAST_BLOCK, end_block="latest", worker_id="worker-as-typed"

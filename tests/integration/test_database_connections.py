@@ -58,3 +58,21 @@ async def test_who_waits_for_a_lock_too_long_is_told_so(database_url: str) -> No
         assert told.value.code is ErrorCode.METADATA_DB_UNREACHABLE
         assert told.value.recoverable
         assert await db.fetch_all("SELECT FROM jobs") == []
+
+
+async def test_what_nobody_waits_for_ends_with_the_connections(database_url: str) -> None:
+    """Also what has not begun yet when they are closed, and what has begun and waits for the database."""
+    ends: list[str] = []
+
+    async def ask(name: str) -> None:
+        try:
+            await db.execute("SELECT pg_sleep(60)")
+        finally:
+            ends.append(name)
+
+    async with MetadataDb(database_url) as db:
+        db.run_beside(ask("begun"), name="begun")
+        await asyncio.sleep(0)
+        db.run_beside(ask("planned"), name="planned")
+    assert ends == ["begun"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -48,18 +48,8 @@ class OneTimetable(RuleBasedStateMachine):
         self.retries_by_operator = 0
 
     def teardown(self) -> None:
-        self._await(self._hints_are_sent())
         self._await(self.stack.aclose())
-        self._await(self._nothing_is_left())
         self.loop.close()
-
-    async def _hints_are_sent(self) -> None:
-        while any(of._notifier._is_planned for of in (self.engine.store, self.engine.leased)):
-            await asyncio.sleep(0)
-
-    async def _nothing_is_left(self) -> None:
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(tasks)
 
     def _await(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
         return self.loop.run_until_complete(coroutine)

@@ -80,16 +80,9 @@ class JobMachine(RuleBasedStateMachine):
     def close(self) -> None:
         for process in list(self.processes):
             self._end_process(process)
-        self._await(self._hints_on_their_way())
         self._await(self.db.close())
-        self._await(_all_other_tasks())
         self.admin.close()
         self.loop.close()
-
-    async def _hints_on_their_way(self) -> None:
-        """A planned hint is a timer of the loop: it would become a task when nobody waits for tasks any more."""
-        while any(of._notifier._is_planned for of in (self.store, self.workers, self.leased)):
-            await asyncio.sleep(0)
 
     def _end_process(self, process: Process) -> None:
         """End a session as a crash does; the server lets go of its locks a moment later, here at once."""
@@ -192,9 +185,3 @@ class JobMachine(RuleBasedStateMachine):
 
     def current_leases(self) -> list[Lease]:
         return [lease for lease in self.leases if (job := self.model.jobs.get(lease.job_id)) and job.is_leased(lease)]
-
-
-async def _all_other_tasks() -> None:
-    """Wait for what was begun and nobody waited for: hints on their way."""
-    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(tasks)

@@ -33,6 +33,7 @@ class Line:
         self.sent: list[tuple[float, str]] = []
         self.errors: list[Exception] = []
         self._seconds = seconds
+        self._beside: list[asyncio.Task[None]] = []
 
     async def execute(self, query: str, parameters: dict[str, Any]) -> None:
         assert "pg_notify" in query
@@ -40,6 +41,9 @@ class Line:
         await asyncio.sleep(self._seconds)
         if self.errors:
             raise self.errors.pop(0)
+
+    def run_beside(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        self._beside.append(asyncio.create_task(work, name=name))
 
     def times(self) -> list[float]:
         return [time for time, _ in self.sent]

@@ -49,25 +49,21 @@ class Notifier:
         self._waiting: set[JobAction] = set()
         self._is_planned = False
         self._not_before = 0.0
-        self._sending: asyncio.Task[None] | None = None
 
     def hint(self, action: JobAction) -> None:
         """Send a hint: at once, or together with others when the last one was sent just now."""
         self._waiting.add(action)
         if not self._is_planned:
             self._is_planned = True
-            loop = asyncio.get_running_loop()
-            loop.call_at(max(self._not_before, loop.time()), self._begin_to_send)
+            self._db.run_beside(self._send(), name="notifier")
 
-    def _begin_to_send(self) -> None:
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._not_before - loop.time())
+        self._not_before = loop.time() + INTERVAL_SECONDS
         action = self._waiting.pop() if len(self._waiting) == 1 else PLACE
         self._waiting.clear()
         self._is_planned = False
-        loop = asyncio.get_running_loop()
-        self._not_before = loop.time() + INTERVAL_SECONDS
-        self._sending = loop.create_task(self._send(action), name="notifier")
-
-    async def _send(self, action: JobAction) -> None:
         try:
             await self._db.execute(sql("jobs", "notify"), {"payload": action.to_payload()})
         except AmpError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from time import monotonic
 from types import TracebackType
@@ -17,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 import ampd
 from ampd.errors import AmpError, ErrorCode, describe_exception
 from ampd.metadata_db.deadline import cut_after
+from ampd.tasks import cancel_all
 from ampd.telemetry import redact
 
 # Every session speaks UTC and gives up on a statement or a lock that hangs: no await on the database is without an end.
@@ -123,6 +125,7 @@ class MetadataDb:
         self, url: str, *, max_connections: int = 10, lock_seconds: float = LOCK_SECONDS, process: str = ""
     ) -> None:
         self.url = url
+        self._beside: set[asyncio.Task[None]] = set()
         self._pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,
             connection_class=_PooledConnection,
@@ -167,8 +170,19 @@ class MetadataDb:
             raise unreachable(self.url, error) from None
 
     async def close(self) -> None:
-        """Close all connections."""
+        """End what runs beside, and close all connections."""
+        await cancel_all(self._beside)
         await self._pool.close()
+
+    def run_beside(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run ``work``, which nobody waits for, at the latest until the connections are closed.
+
+        Whoever asks the database for something and does not wait must not outlive it: a task that only the loop knows
+        may be forgotten by it at any moment.
+        """
+        task = asyncio.create_task(work, name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
