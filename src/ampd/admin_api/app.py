@@ -143,10 +143,12 @@ def _application(version: str, *, dashboard: bool = True) -> FastAPI:
         live,
     )
     of_the_lake = (datasets, restores, manifests, providers, revisions, files, schema)
-    for noun in (*of_jobs, *of_the_lake, sessions, tokens, webhooks):
-        app.include_router(noun.router)
+    routers = [noun.router for noun in (*of_jobs, *of_the_lake, sessions, tokens, webhooks)]
     if dashboard:
-        app.include_router(dashboard_router())
+        routers.append(dashboard_router())
+    for router in routers:
+        # The routes as they are: including a router would make each of them once more, for every application.
+        app.router.routes.extend(router.routes)
     install_error_handlers(app)
     app.openapi = lambda: _specification_of(app)  # type: ignore[method-assign]
     return app
