@@ -18,6 +18,10 @@ _FIRST_PAGE = 16
 _LARGEST_PAGE = 4096
 
 
+class _IsShorterError(Exception):
+    """The chain has become shorter than what is looked for."""
+
+
 def has_break(view: PlanView) -> bool:
     """Tell whether blocks follow each other that do not hang on each other by hash."""
     return any(_breaks(runs) for runs in view.runs.values())
@@ -38,10 +42,10 @@ class ReorgFinder:
         for revision in self._revisions:
             for left, right in _breaks(view.runs[revision.id]):
                 is_of_chain = await self._is_of_chain(left)
+                if is_of_chain:
+                    return right.start_block, right.end_block
                 if is_of_chain is not None:
-                    return (
-                        (right.start_block, right.end_block) if is_of_chain else await self._walk_back(revision, left)
-                    )
+                    return await self._walk_back(revision, left)
         return None
 
     async def find_at_end(self, view: PlanView) -> BlockRange | None:
@@ -60,19 +64,28 @@ class ReorgFinder:
         found = await self._source.block_hash(run.end_block)
         return None if found is None else found == run.end_hash
 
-    async def _walk_back(self, revision: Revision, run: Run) -> BlockRange:
+    async def _walk_back(self, revision: Revision, run: Run) -> BlockRange | None:
         """Return the segments at the end of a run that are not of the chain: from the last one that still hangs on it.
+        None while the chain is shorter than what has to be looked at: sources take their blocks back one by one.
+        """
+        try:
+            start = await self._last_start_on_chain(revision, run)
+        except _IsShorterError:
+            return None
+        _log.warning("reorg.found", table=revision.table_name, start_block=start, end_block=run.end_block)
+        return start, run.end_block
+
+    async def _last_start_on_chain(self, revision: Revision, run: Run) -> int:
+        """Return the first block of the last segment of a run that hangs on the chain.
 
         There is no limit: ever larger steps back, then halves of the last one.
         """
-        start, before, page_size = run.start_block, run.end_block + 1, _FIRST_PAGE
+        before, page_size = run.end_block + 1, _FIRST_PAGE
         while page := await self._ranges.segments_back(revision, run.start_block, before, limit=page_size):
             if await self._hangs_on_chain(page[-1], run):
-                start = (await self._last_that_hangs(page, run)).start_block
-                break
+                return (await self._last_that_hangs(page, run)).start_block
             before, page_size = page[-1].start_block, min(2 * page_size, _LARGEST_PAGE)
-        _log.warning("reorg.found", table=revision.table_name, start_block=start, end_block=run.end_block)
-        return start, run.end_block
+        return run.start_block
 
     async def _last_that_hangs(self, page: Sequence[StoredSegment], run: Run) -> StoredSegment:
         """Return the newest of some segments, the newest first, of which the last one hangs on the chain."""
@@ -88,15 +101,28 @@ class ReorgFinder:
     async def _hangs_on_chain(self, segment: StoredSegment, run: Run) -> bool:
         if segment.start_block == run.start_block:
             return True  # there is nothing before it to go back to
-        found = await self._source.block_hash(segment.start_block - 1)
+        return await self._hash_of(segment.start_block - 1) == segment.start_parent_hash
+
+    async def _hash_of(self, number: int) -> bytes:
+        """Return the hash of a block of the chain.
+
+        :raises _IsShorterError: the chain does not reach so far at the moment.
+        :raises AmpError: BLOCK_NOT_AVAILABLE when it does, and the node does not have this block all the same.
+        """
+        found = await self._source.block_hash(number)
+        if found is None:
+            newest = await self._source.latest_block(finalized=False)
+            if newest is None or newest < number:
+                raise _IsShorterError
+            found = await self._source.block_hash(number)  # the chain may just have grown again
         if found is None:
             raise AmpError(
                 ErrorCode.BLOCK_NOT_AVAILABLE,
-                f"the node has a later block, and none at {segment.start_block - 1}: how deep the chain has "
-                "reorganised cannot be told",
+                f"the node has block {newest}, and none at {number}: how deep the chain has reorganised cannot be "
+                "told. Use a node that keeps older blocks",
                 recoverable=True,
             )
-        return found == segment.start_parent_hash
+        return found
 
 
 def _breaks(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
