@@ -52,7 +52,7 @@ async def test_small_segments_become_one_while_the_job_goes_on(tip: Tip) -> None
         file = pq.ParquetFile(pa.BufferReader(content))
         footer = file.metadata.metadata
         assert footer[b"parent_file_ids"] != b"[]"
-        assert footer[b"generation"] == b"1"
+        assert int(footer[b"generation"]) >= 1
         assert list(footer).count(b"nozzle_metadata") == 1
         assert file.schema_arrow.equals(schema)
         numbers = pq.read_table(pa.BufferReader(content)).column("_block_num").to_pylist()
@@ -60,7 +60,12 @@ async def test_small_segments_become_one_while_the_job_goes_on(tip: Tip) -> None
     progress = await tip.tables.progress_of_job(job_id)
     assert {table.current_block for table in progress.values()} == {FIRST_BLOCK + 37}
     assert progress["blocks"].row_count == 38
-    assert progress["blocks"].files_count == len((await tip.segments()).rows)
+
+    async def files_are_counted() -> bool:  # compaction goes on between two looks
+        progress = await tip.tables.progress_of_job(job_id)
+        return progress["blocks"].files_count == len((await tip.segments()).rows)
+
+    await tip.until("the same count of files", files_are_counted)
 
 
 async def test_files_that_were_compacted_stay_for_those_who_read_them_and_go_later(tip: Tip) -> None:
