@@ -33,7 +33,7 @@ test-fast: $(STAMPS)/dev ## Unit and property tests (under a minute)
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(STAMPS)/dev $(STAMPS)/node tools kafka ## Tests that are too long for every change: the same faults, more of them, for longer
+test-long: $(STAMPS)/dev $(STAMPS)/node $(STAMPS)/azurite tools kafka ## Tests that are too long for every change: the same faults, more of them, for longer
 	$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 .PHONY: tools
@@ -44,6 +44,9 @@ tools: ## Install the programs of the system that tests run (jq, watch, shells) 
 .PHONY: kafka
 kafka: tools ## Install the Kafka broker of the tests, where there are Java and Maven
 	@$(MAKE) --no-print-directory $(STAMPS)/kafka || echo "No Kafka broker: the tests with a real one are left out." >&2
+
+.PHONY: azurite
+azurite: $(STAMPS)/azurite ## Install Azurite, the server of Azure Blob Storage of the long run (a minute, 360 MB)
 
 .PHONY: lint
 lint: $(STAMPS)/dev ## Style, strict types, and who may import whom
@@ -131,7 +134,7 @@ lock: $(STAMPS)/bootstrap ## Resolve the dependencies of pyproject.toml again
 
 .PHONY: clean
 clean: ## Remove what the targets installed
-	rm -rf $(VENV) .peers tests/node/node_modules tests/kafka/target
+	rm -rf $(VENV) .peers tests/node/node_modules tests/azurite/node_modules tests/kafka/target
 
 $(STAMPS)/bootstrap: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -156,6 +159,11 @@ $(STAMPS)/dev: $(STAMPS)/runtime requirements/dev.txt
 $(STAMPS)/node: tests/node/package.json
 	@echo "Installing the EVM node for tests …"
 	@npm install --prefix tests/node --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/azurite: tests/azurite/package.json
+	@echo "Installing Azurite for tests …"
+	@npm install --prefix tests/azurite --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/kafka: tests/kafka/pom.xml
