@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from ampd.errors import AmpError, ErrorCode, describe_exception
 from ampd.jobs import Completed, JobContext, JobHandler, Lease, LeasedJobs, StartedJob
@@ -21,6 +23,7 @@ _WRITE_PAUSE_SECONDS = 0.5
 # What is written of an end, as metrics call it.
 _ENDS = {"complete": "completed", "fail": "failed", "stop": "stopped", "hand_back": "handed_back"}
 Outcome = Callable[[Lease], Awaitable[bool]]
+_attempts = cache(ATTEMPTS.labels)
 
 
 @dataclass(eq=False)
@@ -52,6 +55,7 @@ class JobRunner:
         lease_is_valid: Callable[[], bool],
         on_end: Callable[[], None],
     ) -> None:
+        self._log = _log.bind()  # once: it takes longer than what is logged of a job, when nothing is
         self._handlers = handlers
         self._leased_jobs = leased_jobs
         self._lease_is_valid = lease_is_valid
@@ -98,7 +102,7 @@ class JobRunner:
     def drop(self, job: RunningJob) -> None:
         """Let go of a job that is not ours any more, at once; what tidies up after it is not interrupted again."""
         if job.task is not None and not job.outcome_is_being_written and not job.task.cancelling():
-            _log.warning("job.lease_lost", job_id=job.lease.job_id, lease_epoch=job.lease.lease_epoch)
+            self._log.warning("job.lease_lost", job_id=job.lease.job_id, lease_epoch=job.lease.lease_epoch)
             job.task.cancel()
 
     async def cancel(self, *, seconds: float) -> None:
@@ -113,45 +117,44 @@ class JobRunner:
     def _forget(self, job: RunningJob, ended: asyncio.Task[None]) -> None:
         RUNNING.dec()
         if not ended.cancelled() and ended.exception() is not None:
-            _log.error("job.outcome_lost", job_id=job.lease.job_id, exc_info=ended.exception())
+            self._log.error("job.outcome_lost", job_id=job.lease.job_id, exc_info=ended.exception())
         self._outdated.discard(job)
         if self._running.get(job.lease.job_id) is job:
             del self._running[job.lease.job_id]
         self._on_end()
 
     async def _run(self, job: RunningJob, started: StartedJob | None) -> None:
+        """Run a job, in a task of its own: what is bound to its logs ends with the task."""
         lease = job.lease
-        with structlog.contextvars.bound_contextvars(job_id=lease.job_id, lease_epoch=lease.lease_epoch):
-            started = started or await self._start(lease)
-            if started is None:
-                return
-            numbers = {"execution": started.execution_number, "attempt": started.attempt}
-            with (
-                structlog.contextvars.bound_contextvars(**numbers),
-                span("job.attempt", job_id=lease.job_id, kind=started.kind, **numbers),
-            ):
-                await self._run_attempt(job, started)
+        bind_contextvars(job_id=lease.job_id, lease_epoch=lease.lease_epoch)
+        started = started or await self._start(lease)
+        if started is None:
+            return
+        numbers = {"execution": started.execution_number, "attempt": started.attempt}
+        bind_contextvars(**numbers)
+        with span("job.attempt", job_id=lease.job_id, kind=started.kind, **numbers):
+            await self._run_attempt(job, started)
 
     async def _run_attempt(self, job: RunningJob, started: StartedJob) -> None:
-        _log.info("job.started", kind=started.kind)
+        self._log.info("job.started", kind=started.kind)
         how = "lost"
         try:
             outcome = await self._outcome(job, started)
             job.outcome_is_being_written = True
             written = await self._write_outcome(job.lease, outcome)
-            _log.info("job.left", outcome=outcome.__name__, written=written)
+            self._log.info("job.left", outcome=outcome.__name__, written=written)
             how = _ENDS[outcome.__name__] if written else how
         finally:
-            ATTEMPTS.labels(started.kind, how).inc()
+            _attempts(started.kind, how).inc()
 
     async def _start(self, lease: Lease) -> StartedJob | None:
         try:
             started = await self._leased_jobs.start(lease)
         except AmpError as error:
-            _log.warning("job.start_failed", error=error.message)
+            self._log.warning("job.start_failed", error=error.message)
             return None
         if started is None:
-            _log.info("job.start_refused")
+            self._log.info("job.start_refused")
         return started
 
     async def _outcome(self, job: RunningJob, started: StartedJob) -> Outcome:
@@ -170,11 +173,11 @@ class JobRunner:
                 raise  # the lease is lost: there is nothing that we may write
             return jobs.hand_back
         except AmpError as error:
-            _log.warning("job.failed", code=error.code, error=error.message, recoverable=error.recoverable)
+            self._log.warning("job.failed", code=error.code, error=error.message, recoverable=error.recoverable)
             ERRORS.labels(started.kind, str(error.code)).inc()
             return _failure(jobs, error)
         except Exception as error:
-            _log.exception("job.crashed")
+            self._log.exception("job.crashed")
             ERRORS.labels(started.kind, str(ErrorCode.HANDLER_CRASHED)).inc()
             crash = AmpError(
                 ErrorCode.HANDLER_CRASHED,
@@ -197,7 +200,7 @@ class JobRunner:
                 return await write(lease)
             except AmpError as error:
                 if not self._lease_is_valid():
-                    _log.warning("job.outcome_lost", error=error.message)
+                    self._log.warning("job.outcome_lost", error=error.message)
                     return False
             await asyncio.sleep(_WRITE_PAUSE_SECONDS)
 

@@ -1,7 +1,7 @@
 -- Due jobs go to workers: each assignment is a new attempt with a new lease epoch. A job that was stopped, or bound to other workers, since it
 -- was read is left out, one that somebody changes at this moment too: a later placement finds it.
 WITH given AS (
-    SELECT * FROM unnest(%(job_ids)s::bigint[], %(selectors)s::text[], %(node_ids)s::text[], %(incarnations)s::uuid[])
+    SELECT * FROM unnest(%(job_ids)b::bigint[], %(selectors)s::text[], %(node_ids)b::text[], %(incarnations)b::uuid[])
         AS given (job_id, worker_selector, node_id, incarnation)
 ), locked AS (
     SELECT given.job_id, given.node_id, given.incarnation,
@@ -11,7 +11,7 @@ WITH given AS (
     JOIN jobs j ON j.id = given.job_id
     -- By their ids, and nothing else: along an index of their states all jobs that wait might be read. The planner takes ids and states for
     -- independent: it would also expect no row, and look through all that is given for each.
-    WHERE j.id = ANY (%(job_ids)s::bigint[])
+    WHERE j.id = ANY (%(job_ids)b::bigint[])
       AND coalesce(j.state = 'SCHEDULED' AND j.worker_id IS NULL AND j.dependencies_met AND j.run_at <= statement_timestamp() AND NOT j.rests, false)
       AND j.worker_selector IS NOT DISTINCT FROM given.worker_selector
     ORDER BY j.id

@@ -5,4 +5,4 @@ SELECT j.id, j.kind, j.input, j.execution_number,
         WHERE a.job_id = j.id AND a.lease_epoch > coalesce(e.from_epoch, 0) AND a.started_at IS NOT NULL)::integer AS attempt
 FROM jobs j
 LEFT JOIN job_executions e ON e.job_id = j.id AND e.number = j.execution_number
-WHERE j.id = ANY (%(job_ids)s::bigint[])
+WHERE j.id = ANY (%(job_ids)b::bigint[])

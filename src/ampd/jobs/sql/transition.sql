@@ -3,7 +3,7 @@
 -- current one, are left as they are and out of the answer.
 WITH given AS (
     SELECT * FROM unnest(
-        %(job_ids)s::bigint[], %(lease_epochs)s::bigint[], %(incarnations)s::uuid[], %(node_ids)s::text[], %(actors)s::text[],
+        %(job_ids)b::bigint[], %(lease_epochs)b::bigint[], %(incarnations)b::uuid[], %(node_ids)b::text[], %(actors)b::text[],
         %(delays)s::float8[], %(retry_counts)s::integer[], %(errors)s::jsonb[], %(details)s::jsonb[], %(reasons)s::text[],
         %(execution_outcomes)s::text[]
     ) AS given (job_id, lease_epoch, incarnation, node_id, actor, delay_seconds, retry_count, error, detail, reason, execution_outcome)
@@ -11,7 +11,7 @@ WITH given AS (
     SELECT given.*, j.state, coalesce(j.stop_intent, 'STOP') AS stop_intent, j.recurring, j.rests
     FROM given
     JOIN jobs j ON j.id = given.job_id
-    WHERE j.id = ANY (%(job_ids)s::bigint[]) AND coalesce(j.state = ANY (%(from_states)s), false) -- see assign_jobs.sql
+    WHERE j.id = ANY (%(job_ids)b::bigint[]) AND coalesce(j.state = ANY (%(from_states)s), false) -- see assign_jobs.sql
       AND (given.incarnation IS NULL OR (j.lease_epoch = given.lease_epoch AND j.worker_incarnation = given.incarnation))
     ORDER BY j.id -- always in this order: two batches never wait for each other
     FOR NO KEY UPDATE OF j
