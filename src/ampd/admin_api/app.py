@@ -180,7 +180,13 @@ def _tell_rule(method: str, operation: dict[str, Any], rule: Rule | None) -> Non
     operation["x-required-role"] = str(rule.role)
     operation["x-all-namespaces"] = rule.whole
     of_sessions = () if method in SAFE_METHODS else (ErrorCode.CSRF_TOKEN_INVALID,)
-    refusals = error_responses(ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, *of_sessions, ErrorCode.RATE_LIMITED)
+    refusals = error_responses(
+        ErrorCode.UNAUTHORIZED,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.CROSS_ORIGIN_REFUSED,
+        *of_sessions,
+        ErrorCode.RATE_LIMITED,
+    )
     for status, answer in refusals.items():
         reference = {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}
         content = {"application/json": {"schema": reference}}

@@ -393,6 +393,28 @@ async def test_where_nobody_needs_a_token_everybody_is_signed_in(cluster: Cluste
     assert error(await guarded.sign_in("anything")) == (401, "UNAUTHORIZED")
 
 
+async def test_a_page_whose_name_was_pointed_at_this_machine_neither_sees_nor_changes_anything(
+    cluster: Cluster, browse: Opener
+) -> None:
+    """To its browser the page is of this origin: all that tells it from ours is the name that the request has."""
+    browser = await browse(url="http://127.0.0.1:1610")
+    await cluster.register()
+    page = {"host": "evil.example:1610", "origin": "http://evil.example:1610", "sec-fetch-site": "same-origin"}
+    for method, path in (
+        *(("GET", "/jobs"), ("GET", "/session"), ("GET", "/live"), ("POST", "/jobs/cancel"), ("DELETE", "/session")),
+        *(("DELETE", "/datasets/ethereum/mainnet"), ("POST", "/session")),
+    ):
+        for headers in (page, page | {"authorization": "Bearer amp_nothing"}, page | {"cookie": f"{COOKIE}=x"}):
+            answer = await browser.api.request(method, path, headers=headers, json={"token": "x"})
+            assert error(answer) == (403, "CROSS_ORIGIN_REFUSED"), (method, path)
+    assert (await browser.api.get("/jobs", headers={"host": "localhost:1610"})).status_code == 200
+    assert (await browser.api.get("/healthz", headers=page)).status_code == 200
+    # With a token there it is the token that decides: a proxy on this machine passes other names on.
+    bearer = {"authorization": f"Bearer {await token_of(cluster)}"}
+    assert (await browser.api.get("/jobs", headers={"host": "ampd.example.com"} | bearer)).status_code == 200
+    assert error(await browser.api.get("/jobs", headers=page)) == (401, "UNAUTHORIZED")
+
+
 async def test_web_pages_of_other_origins_change_nothing_where_nobody_needs_a_token(
     cluster: Cluster, browse: Opener
 ) -> None:

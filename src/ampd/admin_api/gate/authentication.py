@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, cast
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,15 +43,15 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         store = cast(Services, scope["app"].state.services).access
-        headers = Headers(scope=scope)
+        request = HTTPConnection(scope)
         try:
-            caller = await self._entrance.admit(store, scope["method"], headers)
+            caller = await self._entrance.admit(store, request)
         except AmpError as error:
             await _refusal(error, scope["scheme"])(scope, receive, send)
             return
 
         async def identify_again() -> Access:
-            return (await self._entrance.identify(store, headers)).access
+            return (await self._entrance.identify(store, request)).access
 
         scope.setdefault("state", {}).update({"access": caller.access, _AGAIN: identify_again})
         await self._app(scope, receive, _watched(scope, caller, send))

@@ -7,9 +7,10 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from ampd.access import Access, AccessStore, Role, Session, is_csrf_token
-from ampd.admin_api.gate.origins import is_same_origin
+from ampd.admin_api.gate.origins import is_foreign_name, is_same_origin
 from ampd.admin_api.gate.pace import RequestPace, SignInPace
 from ampd.admin_api.gate.session_cookie import secret_in
 from ampd.admin_api.services import ACTOR
@@ -40,25 +41,26 @@ class Entrance:
         self._pace = pace
         self._sign_ins = sign_ins
 
-    async def admit(self, store: AccessStore, method: str, headers: Headers) -> Caller:
+    async def admit(self, store: AccessStore, request: HTTPConnection) -> Caller:
         """Return who makes a request, after all that is to be looked at before it is read.
 
-        :raises AmpError: UNAUTHORIZED, which is a SessionEndedError for a cookie; RATE_LIMITED; CSRF_TOKEN_INVALID.
+        :raises AmpError: UNAUTHORIZED, which is a SessionEndedError for a cookie; RATE_LIMITED; CSRF_TOKEN_INVALID;
+            CROSS_ORIGIN_REFUSED.
         """
-        caller = await self.identify(store, headers)
+        caller = await self.identify(store, request)
         self._count(caller.access)
         # A browser sends its cookie along whoever has made the request; the header comes only from pages of ours.
-        if caller.session is not None and method not in SAFE_METHODS:
-            _check_csrf(caller.session, headers.get(CSRF_HEADER))
+        if caller.session is not None and request.scope["method"] not in SAFE_METHODS:
+            _check_csrf(caller.session, request.headers.get(CSRF_HEADER))
         return caller
 
-    async def identify(self, store: AccessStore, headers: Headers) -> Caller:
+    async def identify(self, store: AccessStore, request: HTTPConnection) -> Caller:
         """Return who makes a request. A cookie beside a token does not count.
 
-        :raises AmpError: UNAUTHORIZED, which is a SessionEndedError for a cookie.
+        :raises AmpError: UNAUTHORIZED, which is a SessionEndedError for a cookie; CROSS_ORIGIN_REFUSED.
         """
-        token = token_in(headers)
-        secret = secret_in(headers) if token is None else None
+        token = token_in(request.headers)
+        secret = secret_in(request.headers) if token is None else None
         try:
             if token is not None:
                 return Caller(await store.identify(token))
@@ -69,10 +71,10 @@ class Entrance:
             # While there are no tokens, one that comes all the same, or the cookie of another ampd on this machine, is
             # served like any other.
             if error.code is ErrorCode.UNAUTHORIZED and await self.is_open(store):
-                return Caller(_ANYBODY)
+                return _anybody(request)
             raise
         if await self.is_open(store):
-            return Caller(_ANYBODY)
+            return _anybody(request)
         raise AmpError(
             ErrorCode.UNAUTHORIZED,
             "the Admin API wants a token: give one with --auth-token or AMP_AUTH_TOKEN (the header 'Authorization: "
@@ -84,14 +86,14 @@ class Entrance:
         return not self._requires_token and not await store.has_tokens()
 
     async def sign_in(
-        self, store: AccessStore, token: str, headers: Headers, address: str
+        self, store: AccessStore, token: str, request: HTTPConnection, address: str
     ) -> tuple[Caller, str | None]:
         """Begin a session of a token; return who has signed in, and the secret of the session. None of these while
         nobody needs a token. The session that the request had before is over.
 
         :raises AmpError: CROSS_ORIGIN_REFUSED, RATE_LIMITED, UNAUTHORIZED.
         """
-        if not is_same_origin(headers):
+        if not is_same_origin(request.headers):
             # Or a page elsewhere could sign its reader in, as somebody else.
             raise AmpError(
                 ErrorCode.CROSS_ORIGIN_REFUSED,
@@ -100,9 +102,9 @@ class Entrance:
             )
         self._sign_ins.take(address)
         if await self.is_open(store):
-            return Caller(_ANYBODY), None
+            return _anybody(request), None
         access = await self._owner_of(store, token, address)
-        before = secret_in(headers)
+        before = secret_in(request.headers)
         if before is not None:
             await store.sessions.end(before)
         session, secret = await store.sessions.begin(access)
@@ -122,6 +124,23 @@ class Entrance:
     def _count(self, access: Access) -> None:
         if access.token_id is not None:
             self._pace.take(access.token_id)
+
+
+def _anybody(request: HTTPConnection) -> Caller:
+    """Return who makes a request while nobody needs a token.
+
+    :raises AmpError: CROSS_ORIGIN_REFUSED for a page of somebody else.
+    """
+    host = request.headers.get("host", "")
+    server: tuple[str, int | None] | None = request.scope.get("server")
+    if server is not None and is_foreign_name(host, server[0]):
+        raise AmpError(
+            ErrorCode.CROSS_ORIGIN_REFUSED,
+            f"{host!r} is not a name of this machine. While nobody needs a token, its own address takes requests under "
+            "its own names only, such as 127.0.0.1 and localhost: use one of these, or make a token with 'ampctl token "
+            "create'",
+        )
+    return Caller(_ANYBODY)
 
 
 def token_in(headers: Headers) -> str | None:

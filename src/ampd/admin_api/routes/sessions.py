@@ -35,10 +35,10 @@ class _Door:
     async def caller(self, response: Response) -> Caller | None:
         """Return who makes the request; None when nobody is signed in. A cookie that opens nothing is taken back.
 
-        :raises AmpError: RATE_LIMITED, CSRF_TOKEN_INVALID, METADATA_DB_UNREACHABLE.
+        :raises AmpError: RATE_LIMITED, CSRF_TOKEN_INVALID, CROSS_ORIGIN_REFUSED, METADATA_DB_UNREACHABLE.
         """
         try:
-            return await self.entrance.admit(self.store, self.request.method, self.headers)
+            return await self.entrance.admit(self.store, self.request)
         except AmpError as error:
             if error.code is not ErrorCode.UNAUTHORIZED:
                 raise
@@ -54,7 +54,9 @@ DoorParameter = Annotated[_Door, Depends(_Door)]
     "",
     operation_id="get_session",
     dependencies=[PUBLIC],
-    responses=error_responses(ErrorCode.RATE_LIMITED, ErrorCode.METADATA_DB_UNREACHABLE),
+    responses=error_responses(
+        ErrorCode.CROSS_ORIGIN_REFUSED, ErrorCode.RATE_LIMITED, ErrorCode.METADATA_DB_UNREACHABLE
+    ),
 )
 async def get_session(door: DoorParameter, response: Response) -> SessionBody:
     """Tell who the browser is signed in as, or that it has to sign in."""
@@ -81,7 +83,7 @@ async def sign_in(body: SignInRequest, door: DoorParameter, response: Response) 
     """
     client = door.request.client
     address = "" if client is None else client.host
-    caller, secret = await door.entrance.sign_in(door.store, body.token.strip(), door.headers, address)
+    caller, secret = await door.entrance.sign_in(door.store, body.token.strip(), door.request, address)
     response.headers.update(_PRIVATE)
     if secret is not None:
         set_cookie(response, secret, door.scheme)
@@ -94,7 +96,12 @@ async def sign_in(body: SignInRequest, door: DoorParameter, response: Response) 
     dependencies=[PUBLIC],
     status_code=204,
     response_class=Response,
-    responses=error_responses(ErrorCode.CSRF_TOKEN_INVALID, ErrorCode.RATE_LIMITED, ErrorCode.METADATA_DB_UNREACHABLE),
+    responses=error_responses(
+        ErrorCode.CSRF_TOKEN_INVALID,
+        ErrorCode.CROSS_ORIGIN_REFUSED,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.METADATA_DB_UNREACHABLE,
+    ),
 )
 async def sign_out(door: DoorParameter) -> Response:
     """End the session of the cookie, on all controllers, and take the cookie back. Without one it is a success too."""
