@@ -348,7 +348,7 @@ async def test_a_reader_that_stands_still_costs_a_page_and_no_connection_to_the_
     address = urlsplit(there.url)
     with socket.create_connection((address.hostname or "", address.port or 0)) as still:
         still.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        still.sendall(b"GET /events?after=start HTTP/1.1\r\nHost: x\r\n\r\n")
+        still.sendall(b"GET /events?after=start HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await there.until_open(1)
         # As many pages as there are for one that reads, and far less for the other beside it.
         async with AsyncAmpd(there.url) as client:
