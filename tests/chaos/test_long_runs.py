@@ -99,7 +99,7 @@ def test_ten_thousand_blocks_are_exact_though_workers_die_every_few_seconds_and_
         peaks.look(*workers.values())
         lake = lake_of(cluster, database_url, "long/storm")
         watch.assert_never_went_back()
-        wait_for("the sweep of what the dead have left", lambda: not lake.orphans(), timeout=90)
+        wait_for("the sweep of what the dead have left", lambda: not lake.orphans(), timeout=150)
         lake.assert_whole(FIRST_BLOCK, last)
         lake.assert_equals_node(repeated_blocks(LENGTH, blocks))
         assert set(storm.killed) == set(WORKERS)

@@ -89,7 +89,8 @@ def test_the_appearance_is_kept_and_there_before_the_page_is_painted(page: Page)
 def test_a_page_of_another_tab_takes_the_appearance_over(page: Page) -> None:
     page.goto("/#/settings")
     other = page.context.new_page()
-    other.goto("/#/")
+    other.goto("/#/settings")
+    expect(other.get_by_label("Dark")).to_be_visible(timeout=15_000)
     page.get_by_label("Dark").check()
     expect(other.locator("html")).to_have_attribute("data-theme", "dark")
 
