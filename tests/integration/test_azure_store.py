@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from ampd.errors import AmpError, ErrorCode
 from ampd.object_store import ObjectInfo, ObjectStore, StoreCheck, StoreSettings
 from ampd.object_store import store as store_module
 from support.azure import CONTAINER, KEY, AzureServer, azurite, needs_azurite
+from support.object_stores import assert_one_of_many_puts_wins
 
 pytestmark = [pytest.mark.long, needs_azurite]
 MEGABYTE = 1024 * 1024
@@ -47,12 +47,7 @@ async def test_what_was_put_can_be_read_listed_replaced_and_deleted(store: Objec
 
 
 async def test_of_many_puts_of_one_name_one_wins_and_stays_whole(store: ObjectStore) -> None:
-    bodies = [bytes([number]) * 100_000 for number in range(8)]
-    results = await asyncio.gather(*(store.put("x", body) for body in bodies), return_exceptions=True)
-    won = [body for body, result in zip(bodies, results, strict=True) if not isinstance(result, BaseException)]
-    assert [await store.get("x")] == won
-    lost = [result for result in results if isinstance(result, AmpError)]
-    assert [error.code for error in lost] == [ErrorCode.DATA_STORE_CONFLICT] * 7
+    await assert_one_of_many_puts_wins(store)
 
 
 async def test_a_check_finds_that_it_keeps_objects_and_leaves_nothing_behind(store: ObjectStore) -> None:

@@ -18,6 +18,7 @@ from ampd.daemons.stores import check_lake
 from ampd.errors import AmpError, ErrorCode
 from ampd.object_store import ObjectInfo, ObjectStore, StoreCheck, StoreSettings
 from ampd.object_store import store as store_module
+from support.object_stores import assert_one_of_many_puts_wins
 from support.s3 import BUCKET, MEGABYTE, SECRET, Line, S3Server, moto, open_bucket, seaweedfs, use_credentials
 
 
@@ -98,12 +99,7 @@ async def test_a_put_leaves_the_object_that_is_there_and_forgives_its_own(store:
 
 
 async def test_of_many_puts_of_one_name_one_wins_and_stays_whole(store: ObjectStore) -> None:
-    bodies = [bytes([number]) * 100_000 for number in range(8)]
-    results = await asyncio.gather(*(store.put("x", body) for body in bodies), return_exceptions=True)
-    won = [body for body, result in zip(bodies, results, strict=True) if not isinstance(result, BaseException)]
-    assert [await store.get("x")] == won
-    lost = [result for result in results if isinstance(result, AmpError)]
-    assert [error.code for error in lost] == [ErrorCode.DATA_STORE_CONFLICT] * 7
+    await assert_one_of_many_puts_wins(store)
 
 
 async def test_a_list_goes_on_after_its_first_thousand(seaweedfs_server: S3Server) -> None:

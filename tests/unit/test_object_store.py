@@ -17,6 +17,7 @@ import pytest
 
 from ampd.errors import AmpError, ErrorCode
 from ampd.object_store import ObjectInfo, ObjectStore, StoreCheck
+from support.object_stores import assert_one_of_many_puts_wins
 
 MEGABYTE = 1024 * 1024
 NOBODY = 65534
@@ -90,14 +91,7 @@ async def test_a_put_of_what_is_there_already_is_fine(store: ObjectStore, tmp_pa
 
 
 async def test_of_many_puts_of_one_name_one_wins_and_stays_whole(store: ObjectStore) -> None:
-    bodies = [bytes([number]) * 100_000 for number in range(16)]
-    results = await asyncio.gather(*(store.put("x", body) for body in bodies), return_exceptions=True)
-    won = [body for body, result in zip(bodies, results, strict=True) if not isinstance(result, BaseException)]
-    assert [await store.get("x")] == won
-    lost = [result for result in results if isinstance(result, AmpError)]
-    assert {error.code for error in lost} == {ErrorCode.DATA_STORE_CONFLICT}
-    assert len(lost) == 15
-    assert len(await store.list()) == 1
+    await assert_one_of_many_puts_wins(store)
 
 
 async def test_a_directory_comes_into_being_with_the_first_write(tmp_path: Path) -> None:
