@@ -93,12 +93,19 @@ class Lake:
         assert self.orphans() == set()
 
     def orphans(self) -> set[Path]:
-        """Return the files on disk that do not count; a file that counts and is gone fails."""
+        """Return the files on disk that do not count, but for those that were replaced and stay for their readers; a
+        file that counts and is gone fails.
+        """
         counting = {self.data_dir / row[0] for name in TABLES for row in self._files(name)}
         on_disk = {path for path in self.data_dir.glob(f"{self._dataset}/**/*") if path.is_file()}
         gone = {path for path in counting if not path.exists()}
         assert not gone, f"files that count are gone: {gone}"
-        return on_disk - counting
+        return on_disk - counting - self._replaced()
+
+    def _replaced(self) -> set[Path]:
+        query = "SELECT path FROM uncounted_files WHERE reason IN ('ORPHANED', 'COMPACTED')"
+        with psycopg.connect(self._database_url) as connection:
+            return {self.data_dir / row[0] for row in connection.execute(query)}
 
 
 def lake_of(cluster: Cluster, database_url: str, dataset: str) -> Lake:
