@@ -15,7 +15,7 @@ from psycopg import sql
 
 from ampd.metadata_db import EmbeddedPostgres, MetadataDb, migrate
 from support.daemons import ampd_starts
-from support.databases import empty, execute, fresh_database, url_of
+from support.databases import execute, fresh_database, url_of
 from support.forked import ForkedProcess
 
 # In CI the same examples every time: a run must not fail by chance. At the desk chance goes on looking.
@@ -79,13 +79,6 @@ def module_database_url(postgres_server: EmbeddedPostgres, migrated_template: st
     """A migrated database that the tests of a module share."""
     with fresh_database(postgres_server, migrated_template) as url:
         yield url
-
-
-@pytest.fixture
-def emptied_database_url(module_database_url: str) -> str:
-    """The database of the module without a row: quicker than a fresh one."""
-    empty(module_database_url)
-    return module_database_url
 
 
 @pytest.fixture

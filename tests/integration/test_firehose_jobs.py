@@ -22,11 +22,6 @@ LENGTH = 60
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 async def tip(metadata_db: MetadataDb) -> AsyncIterator[FirehoseTip]:
     """A chain of 60 blocks of which 40 are there."""
     async with firehose_tip_of(metadata_db, length=LENGTH, head=40) as scene:

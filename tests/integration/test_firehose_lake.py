@@ -36,11 +36,6 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 async def tip(metadata_db: MetadataDb, executor: ThreadPoolExecutor) -> AsyncIterator[FirehoseTip]:
     """Six recorded blocks of mainnet, with their 4,816 calls; each becomes a segment of its own."""
     async with ReplayFirehose(recorded_chain(recorded_firehose_blocks()), chain_name="tip") as server:

@@ -39,11 +39,6 @@ def chain() -> FirehoseChain:
     return small_chain(LENGTH)
 
 
-@pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
 def retry_info(seconds: float) -> bytes:
     """Return the details of an error as servers of Google's conventions send them."""
     status = pb.ErrorStatus(code=8, message="slow down")

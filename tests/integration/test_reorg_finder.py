@@ -19,11 +19,6 @@ LAST = 49
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 async def ranges(metadata_db: MetadataDb) -> AsyncIterator[Ranges]:
     """A lake that has the chain ``0`` up to block LAST, in segments of five blocks."""
     async with running_extraction(metadata_db) as ranges:

@@ -44,11 +44,6 @@ async def tell(
         pass
 
 
-@pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_streams, "_LOOK_SECONDS", 0.02)

@@ -36,11 +36,6 @@ async def create(cluster: Cluster, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 async def there(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
     """A receiver, and the loop that delivers to it."""
     monkeypatch.setattr(ampd.controller.webhooks, "_INTERVAL_SECONDS", 0.02)

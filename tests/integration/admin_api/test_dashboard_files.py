@@ -28,11 +28,6 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A dashboard, with secrets around it and in it."""
     (tmp_path / "secret.js").write_text("secret")

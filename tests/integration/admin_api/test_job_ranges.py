@@ -26,11 +26,6 @@ LAST = 79
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 async def ranges(metadata_db: MetadataDb) -> AsyncIterator[Ranges]:
     async with running_extraction(metadata_db) as running:
         yield running

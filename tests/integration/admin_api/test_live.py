@@ -33,11 +33,6 @@ from support.ranges import running_extraction, segment
 SECONDS = 20.0
 
 
-@pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_LOOK_SECONDS", 0.02)

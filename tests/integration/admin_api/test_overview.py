@@ -24,11 +24,6 @@ MINUTE: Final = 60
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 def engine(metadata_db: MetadataDb, database_url: str) -> Iterator[Engine]:
     with worker_session(database_url, "here") as worker:
         yield Engine(metadata_db, worker)

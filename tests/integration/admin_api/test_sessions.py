@@ -26,11 +26,6 @@ CANCEL = {"all": True}
 WRONG = f"amp_{'0' * 12}_{'x' * 43}"
 
 
-@pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
 @dataclass
 class Browser:
     """A browser that shows the dashboard of a controller: it keeps cookies."""

@@ -21,11 +21,6 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 def scene(metadata_db: MetadataDb, database_url: str) -> Iterator[Scene]:
     with worker_session(database_url) as worker:
         yield Scene(metadata_db, Engine(metadata_db, worker))

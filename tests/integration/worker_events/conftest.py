@@ -21,11 +21,6 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database_url(emptied_database_url: str) -> str:
-    return emptied_database_url
-
-
-@pytest.fixture
 async def scene(metadata_db: MetadataDb) -> AsyncIterator[EventScene]:
     async with event_scene(metadata_db) as scene:
         yield scene
